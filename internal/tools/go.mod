@@ -1,0 +1,3 @@
+module sonde.example/internal/tools
+
+go 1.26
