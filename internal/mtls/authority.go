@@ -43,8 +43,8 @@ type Authority struct {
 // overwrites: if ca.crt or ca.key is there the error is fs.ErrExist.
 func CreateAuthority(dir, domain string, validity time.Duration) (*Authority, error) {
 	for _, name := range []string{"ca.crt", "ca.key"} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), fs.ErrExist)
+		if path := filepath.Join(dir, name); exists(path) {
+			return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
 		}
 	}
 	return ensureAuthority(dir, domain, validity)
@@ -71,6 +71,9 @@ func ensureAuthority(dir, domain string, validity time.Duration) (*Authority, er
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
+	}
+	if exists(filepath.Join(dir, "ca.crt")) && !exists(filepath.Join(dir, "ca.key")) { // ours has its key first
+		return nil, fmt.Errorf("%s has no ca.key beside it, so no certificates can be made", filepath.Join(dir, "ca.crt"))
 	}
 	key, err := ensureKey(filepath.Join(dir, "ca.key"))
 	if err != nil {
@@ -99,18 +102,18 @@ func (a *Authority) Domain() string { return a.domain }
 // their names. Hosts are the DNS names and IP addresses under which a service is dialed; the other roles need none. It
 // never overwrites: if one of the files is there the error is fs.ErrExist.
 func (a *Authority) Issue(role Role, id string, hosts []string, validity time.Duration) (Files, error) {
-	files := a.files(role, id)
+	files := filesOf(a.dir, role, id)
 	for _, path := range []string{files.Certificate, files.Key} {
-		if _, err := os.Lstat(path); err == nil {
+		if exists(path) {
 			return Files{}, fmt.Errorf("%s: %w", path, fs.ErrExist)
 		}
 	}
 	return a.ensure(role, id, hosts, validity)
 }
 
-func (a *Authority) files(role Role, id string) Files {
-	stem := filepath.Join(a.dir, string(role)+"-"+id)
-	return Files{CA: filepath.Join(a.dir, "ca.crt"), Certificate: stem + ".crt", Key: stem + ".key"}
+func filesOf(dir string, role Role, id string) Files {
+	stem := filepath.Join(dir, string(role)+"-"+id)
+	return Files{CA: filepath.Join(dir, "ca.crt"), Certificate: stem + ".crt", Key: stem + ".key"}
 }
 
 func (a *Authority) ensure(role Role, id string, hosts []string, validity time.Duration) (Files, error) {
@@ -118,7 +121,7 @@ func (a *Authority) ensure(role Role, id string, hosts []string, validity time.D
 	if err := identity.check(); err != nil {
 		return Files{}, err
 	}
-	files := a.files(role, id)
+	files := filesOf(a.dir, role, id)
 	key, err := ensureKey(files.Key)
 	if err != nil {
 		return Files{}, err
@@ -236,4 +239,10 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 		return nil, errors.New("not a PEM file")
 	}
 	return x509.ParseCertificate(block.Bytes)
+}
+
+// exists counts what cannot be looked at as missing; the attempt to make it then tells why.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

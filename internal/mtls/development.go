@@ -38,21 +38,8 @@ func EnsureDevelopment(dir string, o DevelopmentOptions) (Development, error) {
 	if o.Validity == 0 {
 		o.Validity = DevelopmentValidity
 	}
-	authority, err := ensureAuthority(dir, o.Domain, o.Validity)
-	if err != nil {
-		return Development{}, err
-	}
-	if time.Now().After(authority.certificate.NotAfter) {
-		return Development{}, fmt.Errorf("%s: %w: remove the directory %s to make new certificates",
-			filepath.Join(dir, "ca.crt"), ErrExpired, dir)
-	}
-	revoked := filepath.Join(dir, "revoked")
-	const comment = "# Serial numbers of revoked certificates in hexadecimal, one a line.\n"
-	if _, err := ensureFile(revoked, 0o644, func() ([]byte, error) { return []byte(comment), nil }); err != nil {
-		return Development{}, err
-	}
 	var d Development
-	for _, want := range []struct {
+	wanted := []struct {
 		files *Files
 		role  Role
 		id    string
@@ -62,32 +49,55 @@ func EnsureDevelopment(dir string, o DevelopmentOptions) (Development, error) {
 		{&d.Agent, RoleAgent, o.Agent, nil},
 		{&d.Operator, RoleOperator, o.Operator, nil},
 		{&d.Viewer, RoleViewer, o.Viewer, nil},
-	} {
-		files, err := authority.ensure(want.role, want.id, want.hosts, o.Validity)
-		if err != nil {
-			return Development{}, err
-		}
-		files.Revoked = revoked
-		if err := checkFresh(files); err != nil {
-			return Development{}, err
-		}
-		*want.files = files
 	}
-	return d, nil
+	var authority *Authority // opened when the first file is missing: its key may have been put away
+	for _, want := range wanted {
+		*want.files = filesOf(dir, want.role, want.id)
+		if !exists(want.files.Certificate) || !exists(want.files.Key) {
+			var err error
+			if authority == nil {
+				if authority, err = ensureAuthority(dir, o.Domain, o.Validity); err != nil {
+					return Development{}, err
+				}
+			}
+			if *want.files, err = authority.ensure(want.role, want.id, want.hosts, o.Validity); err != nil {
+				return Development{}, err
+			}
+		}
+		if err := checkIssued(*want.files, want.hosts); err != nil {
+			return Development{}, err
+		}
+		want.files.Revoked = filepath.Join(dir, "revoked")
+	}
+	const comment = "# Serial numbers of revoked certificates in hexadecimal, one a line.\n"
+	_, err := ensureFile(d.Service.Revoked, 0o644, func() ([]byte, error) { return []byte(comment), nil })
+	return d, err
 }
 
-// checkFresh says what to do about a development certificate that has expired.
-func checkFresh(files Files) error {
-	text, err := os.ReadFile(files.Certificate)
-	if err != nil {
-		return err
-	}
-	certificate, err := parseCertificate(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", files.Certificate, err)
-	}
-	if time.Now().After(certificate.NotAfter) {
-		return fmt.Errorf("%s: %w on %s: remove it to get a new one", files.Certificate, ErrExpired, certificate.NotAfter.UTC().Format(time.DateOnly))
+// checkIssued says what to do about a certificate that was made earlier and is of no use any more, or not for the hosts
+// that are wanted now.
+func checkIssued(files Files, hosts []string) error {
+	for _, path := range []string{files.CA, files.Certificate} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		certificate, err := parseCertificate(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if time.Now().After(certificate.NotAfter) {
+			return fmt.Errorf("%s: %w on %s: remove it, and what it signed, to get new ones",
+				path, ErrExpired, certificate.NotAfter.UTC().Format(time.DateOnly))
+		}
+		if path == files.CA {
+			continue
+		}
+		for _, host := range hosts {
+			if err := certificate.VerifyHostname(host); err != nil {
+				return fmt.Errorf("%s: not good for host %s: remove it to get a new one", path, host)
+			}
+		}
 	}
 	return nil
 }

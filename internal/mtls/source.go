@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -32,6 +34,25 @@ type Files struct {
 	Certificate string
 	Key         string
 	Revoked     string
+}
+
+// RegisterFlags adds --tls-ca, --tls-certificate, --tls-key and --tls-revoked; the defaults are the values already in f.
+func (f *Files) RegisterFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&f.CA, "tls-ca", f.CA, "PEM file of the certificate authorities that peers are checked against")
+	fs.StringVar(&f.Certificate, "tls-certificate", f.Certificate, "PEM file of this side's certificate")
+	fs.StringVar(&f.Key, "tls-key", f.Key, "PEM file of the certificate's private key")
+	fs.StringVar(&f.Revoked, "tls-revoked", f.Revoked, "file of revoked serial numbers, one a line; empty: none")
+}
+
+// Validate returns everything that is missing, each named by its flag. Whether the files are sound Open tells.
+func (f *Files) Validate() error {
+	var bad []error
+	for _, required := range [][2]string{{"--tls-ca", f.CA}, {"--tls-certificate", f.Certificate}, {"--tls-key", f.Key}} {
+		if required[1] == "" {
+			bad = append(bad, fmt.Errorf("%s: needed, since every connection is mutual TLS", required[0]))
+		}
+	}
+	return errors.Join(bad...)
 }
 
 func (f Files) paths() []string {

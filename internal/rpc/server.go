@@ -156,7 +156,10 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.drain()
-	return <-served
+	if err := <-served; !errors.Is(err, grpc.ErrServerStopped) { // as it is when ctx ended before serving began
+		return err
+	}
+	return nil
 }
 
 func (s *Server) drain() {
@@ -165,12 +168,16 @@ func (s *Server) drain() {
 		s.onDrain()
 	}
 	s.gate.Drain()
+	stopped := make(chan struct{})
 	cut := time.AfterFunc(s.drainTimeout, func() {
+		defer close(stopped)
 		s.log.Warn("drain took too long, calls under way are cut")
 		s.grpc.Stop() // makes GracefulStop return
 	})
-	defer cut.Stop()
 	s.grpc.GracefulStop()
+	if !cut.Stop() {
+		<-stopped
+	}
 }
 
 func (s *Server) measureUnary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
