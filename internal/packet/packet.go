@@ -145,10 +145,3 @@ func (i *Info) endpoint(low bool) Endpoint {
 	}
 	return Endpoint{Address: a, Port: port}
 }
-
-// Lane identifies one ordered stream of one agent: its own sequence, session numbers and watermark. It is comparable.
-type Lane struct {
-	Agent string // from the agent's certificate
-	Epoch uint64 // which spool
-	Index uint32 // which stream of it, from 0
-}
