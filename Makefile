@@ -15,6 +15,7 @@ SCRIPTS := internal/tools/scripts
 BUF := go tool -modfile=internal/tools/buf/go.mod buf
 GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-lint
 VENV := .cache/python
+MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
 PLATFORM := $(shell uname -s | sed 's/Darwin/osx/' | tr A-Z a-z)-$(shell uname -m | sed 's/aarch64\|arm64/aarch_64/')
 
@@ -57,7 +58,7 @@ TESTFLAGS ?= -race -shuffle=on
 .PHONY: test
 test: deps ## everything that needs no outside server, with the race detector
 	go test $(TESTFLAGS) ./...
-	go test -C internal/tools ./...
+	go test -C internal/tools $(TESTFLAGS) ./...
 
 .PHONY: test-clients
 test-clients: clients ## the example programs in Python, TypeScript and Java
@@ -70,7 +71,7 @@ lint: deps ## buf, go vet, golangci-lint, import rules, shell scripts, known vul
 	go vet ./...
 	$(GOLANGCI_LINT) run
 	go test -count=1 ./internal/archtest
-	for script in $(SCRIPTS)/*.sh .ci/run; do bash -n "$$script"; done
+	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS)/*.sh .ci/run; else echo 'shellcheck: not run (not installed)'; fi
 	$(SCRIPTS)/govulncheck.sh
 
 .PHONY: breaking
@@ -100,9 +101,10 @@ bench: deps ## every Go benchmark for BENCHTIME
 	go test -run='^$$' -bench=. -benchmem -benchtime=$(BENCHTIME) -p=1 ./...
 
 CAPTURE ?= $(SAMPLE)
+COPIES ?= 50
 .PHONY: bench-e2e
-bench-e2e: build ## CAPTURE through the whole way, beside ndpiReader and tshark
-	$(SCRIPTS)/bench-e2e.py '$(CAPTURE)'
+bench-e2e: build ## CAPTURE COPIES times through the whole way, beside ndpiReader and tshark
+	$(SCRIPTS)/bench-e2e.py '$(CAPTURE)' $(COPIES)
 
 ##@ Contracts
 
@@ -129,7 +131,7 @@ codegen: $(VENV)/pyvenv.cfg gen/typescript/node_modules/.package-lock.json gen/j
 .PHONY: clients
 clients: $(VENV)/pyvenv.cfg gen/typescript/node_modules/.package-lock.json ## build the clients in Python, TypeScript and Java
 	npm run --silent --prefix gen/typescript build
-	mvn --quiet --batch-mode --file gen/java/pom.xml compile
+	$(MVN) gen/java/pom.xml compile
 
 $(VENV)/pyvenv.cfg: gen/python/requirements.txt
 	python3 -m venv $(VENV)
@@ -141,7 +143,7 @@ gen/typescript/node_modules/.package-lock.json: gen/typescript/package-lock.json
 	touch $@
 
 gen/java/target/plugins/protoc: gen/java/pom.xml
-	mvn --quiet --batch-mode --file $< dependency:copy@generators -Dplatform=$(PLATFORM)
+	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
 	touch $@
 
