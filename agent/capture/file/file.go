@@ -3,7 +3,7 @@
 // sense the packets before that point count, the source ends as if the file did, and Warning says where and why.
 //
 // The two readers are our own because gopacket's pcapgo gives up where a person would go on: it takes an unknown version
-// inside a file for an error, an interface with a strange clock too, and tells no place. It also needs about twice the
+// inside a file for an error, an interface with a strange clock too, and tells no place. It also needs three times the
 // time (BenchmarkReadFile has both), most of it in copying each packet and making a time.Time of its clock.
 package file
 
@@ -144,7 +144,7 @@ func (s *Source) end(err error) error {
 	switch {
 	case err == io.EOF:
 	case errors.As(err, &d):
-		s.broken = fmt.Errorf("%s: %w in record %d at byte %d; %s", s.path, err, good+1, s.in.offset(), packetsBefore(good))
+		s.broken = fmt.Errorf("%s: %w in record %d at byte %d; %s", s.path, err, good+1, s.in.record, packetsBefore(good))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	default:
