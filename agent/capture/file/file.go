@@ -110,7 +110,10 @@ func (s *Source) open(ctx context.Context, f *os.File, program filter.Program) e
 		}
 		return fmt.Errorf("read %s: %w", s.path, err)
 	}
-	return s.SetFilter(program)
+	if err := s.SetFilter(program); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	return nil
 }
 
 // ReadPacket implements capture.Source. It takes about a memory copy of the file.
@@ -166,7 +169,12 @@ func packetsBefore(n uint64) string {
 
 // Warning tells what was wrong with the file, once ReadPacket has returned io.EOF: where it broke off, or for which
 // interface the filter could not be compiled; nil when all of it was read. What had been read until then is good.
-func (s *Source) Warning() error { return errors.Join(s.broken, s.matchers.failed) }
+func (s *Source) Warning() error {
+	if s.matchers.failed == nil {
+		return s.broken
+	}
+	return errors.Join(s.broken, fmt.Errorf("%s: %w", s.path, s.matchers.failed))
+}
 
 // SetFilter implements capture.Source.
 func (s *Source) SetFilter(program filter.Program) error {
