@@ -26,8 +26,8 @@ var files embed.FS
 // SchemaSHA256 is the hash of the schema that the good files name.
 const SchemaSHA256 = "48ebcffff93bc9ee7ba5eabd77309b63d4c5d8a9173efe3509b8eb7eca6a20e5"
 
-// Files is the folder of models: good (versions 1 and 2), types, and those that
-// must be refused, each named after its fault.
+// Files is the folder of models: good (versions 1 and 2), types and halves, which
+// give their inputs back, and those that must be refused, each named after its fault.
 func Files(tb testing.TB) fs.FS {
 	tb.Helper()
 	sub, err := fs.Sub(files, "testdata")

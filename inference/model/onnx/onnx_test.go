@@ -102,6 +102,7 @@ func TestRepositoryRefuses(t *testing.T) {
 		"wrong-labels":      "3 columns, but there are 2 labels",
 		"wrong-labels-open": "3 columns, but there are 2 labels",
 		"nonsense":          `probability NaN of label "web"`,
+		"halves-open":       `output "out_FP16" of FP16 has shape [-1 -1]`,
 		"lost-rows":         "a run of 2 rows: ",
 	} {
 		err := r.Load(t.Context(), name, model.VersionPolicy{})
@@ -109,7 +110,7 @@ func TestRepositoryRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}
-	for _, name := range []string{"good", "types"} {
+	for _, name := range []string{"good", "types", "halves"} {
 		if err := r.Load(t.Context(), name, model.VersionPolicy{All: true}); err != nil {
 			t.Error(err)
 		}
