@@ -7,13 +7,13 @@ import (
 	"time"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 )
 
 // decode takes the inputs out of a request. Raw contents are not copied: the
 // request must stay as it is until the rows were run.
-func decode(info *model.Info, r *kservev2.ModelInferRequest) (*model.Inputs, error) {
+func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs, error) {
 	inputs, raw := r.GetInputs(), r.GetRawInputContents()
 	if len(inputs) != len(info.Inputs) {
 		return nil, rpc.InvalidArgument("inputs", "model %q has %d inputs, %d came", info.Name, len(info.Inputs), len(inputs))
@@ -21,7 +21,7 @@ func decode(info *model.Info, r *kservev2.ModelInferRequest) (*model.Inputs, err
 	if len(raw) > 0 && len(raw) != len(inputs) {
 		return nil, rpc.InvalidArgument("raw_input_contents", "%d entries for %d inputs", len(raw), len(inputs))
 	}
-	in := &model.Inputs{Data: make([][]byte, len(inputs))}
+	in := &serving.Inputs{Data: make([][]byte, len(inputs))}
 	for n, tensor := range inputs {
 		field := func(name string) string { return fmt.Sprintf("inputs[%d].%s", n, name) }
 		i := info.Input(tensor.GetName())
@@ -48,7 +48,7 @@ func decode(info *model.Info, r *kservev2.ModelInferRequest) (*model.Inputs, err
 				return nil, rpc.InvalidArgument(fmt.Sprintf("raw_input_contents[%d]", n), "input %q of %s %v needs %d bytes, %d came",
 					form.Name, form.Type, form.ShapeOf(rows), want, len(raw[n]))
 			}
-			if at := slices.IndexFunc(raw[n], func(b byte) bool { return b > 1 }); form.Type == model.Bool && at >= 0 {
+			if at := slices.IndexFunc(raw[n], func(b byte) bool { return b > 1 }); form.Type == serving.Bool && at >= 0 {
 				return nil, rpc.InvalidArgument(fmt.Sprintf("raw_input_contents[%d]", n), "input %q: element %d is %d, a BOOL is 0 or 1", form.Name, at, raw[n][at])
 			}
 			in.Data[i] = raw[n]
@@ -62,7 +62,7 @@ func decode(info *model.Info, r *kservev2.ModelInferRequest) (*model.Inputs, err
 }
 
 // checkForm compares type and shape with the model's, and returns the rows.
-func checkForm(form *model.Tensor, tensor *kservev2.ModelInferRequest_InferInputTensor, field func(string) string) (int, error) {
+func checkForm(form *serving.Tensor, tensor *kservev2.ModelInferRequest_InferInputTensor, field func(string) string) (int, error) {
 	if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
 		return 0, rpc.InvalidArgument(field("parameters"), "input %q: shared memory is not supported", form.Name)
 	}
@@ -76,16 +76,16 @@ func checkForm(form *model.Tensor, tensor *kservev2.ModelInferRequest_InferInput
 		}
 		return 0, rpc.InvalidArgument(field("shape"), "input %q has shape %v, %v came", form.Name, form.Shape(), shape)
 	}
-	if shape[0] < 1 || shape[0] > model.MaxRequestRows {
-		return 0, rpc.InvalidArgument(field("shape"), "input %q: %d rows came, a request has 1 to %d", form.Name, shape[0], model.MaxRequestRows)
+	if shape[0] < 1 || shape[0] > serving.MaxRequestRows {
+		return 0, rpc.InvalidArgument(field("shape"), "input %q: %d rows came, a request has 1 to %d", form.Name, shape[0], serving.MaxRequestRows)
 	}
 	return int(shape[0]), nil
 }
 
 // callOptions reads the request's parameters. Unknown ones are passed over;
 // sequences would need a memory that no model here has.
-func callOptions(parameters map[string]*kservev2.InferParameter) (model.CallOptions, error) {
-	var o model.CallOptions
+func callOptions(parameters map[string]*kservev2.InferParameter) (serving.CallOptions, error) {
+	var o serving.CallOptions
 	for name, p := range parameters {
 		field := "parameters[" + name + "]"
 		switch name {

@@ -9,8 +9,8 @@ import (
 	"strconv"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 )
 
 // wanted is one output that a request asks for.
@@ -20,7 +20,7 @@ type wanted struct {
 }
 
 // wantedOutputs reads which outputs a request asks for; none means all.
-func wantedOutputs(info *model.Info, outputs []*kservev2.ModelInferRequest_InferRequestedOutputTensor) ([]wanted, error) {
+func wantedOutputs(info *serving.Info, outputs []*kservev2.ModelInferRequest_InferRequestedOutputTensor) ([]wanted, error) {
 	if len(outputs) == 0 {
 		all := make([]wanted, len(info.Outputs))
 		for i := range all {
@@ -61,12 +61,12 @@ func wantedOutputs(info *model.Info, outputs []*kservev2.ModelInferRequest_Infer
 }
 
 // room makes room for the outputs wanted.
-func room(info *model.Info, all []wanted, rows int) *model.Outputs {
+func room(info *serving.Info, all []wanted, rows int) *serving.Outputs {
 	total := 0
 	for _, w := range all {
 		total += rows * info.Outputs[w.output].RowBytes()
 	}
-	memory, out := make([]byte, total), &model.Outputs{Data: make([][]byte, len(info.Outputs))}
+	memory, out := make([]byte, total), &serving.Outputs{Data: make([][]byte, len(info.Outputs))}
 	for _, w := range all {
 		n := rows * info.Outputs[w.output].RowBytes()
 		out.Data[w.output], memory = memory[:n:n], memory[n:]
@@ -75,7 +75,7 @@ func room(info *model.Info, all []wanted, rows int) *model.Outputs {
 }
 
 // encode writes the answer.
-func encode(info *model.Info, id string, all []wanted, rows int, out *model.Outputs) (*kservev2.ModelInferResponse, error) {
+func encode(info *serving.Info, id string, all []wanted, rows int, out *serving.Outputs) (*kservev2.ModelInferResponse, error) {
 	r := &kservev2.ModelInferResponse{
 		ModelName: info.Name, ModelVersion: info.VersionString(), Id: id,
 		Outputs:           make([]*kservev2.ModelInferResponse_InferOutputTensor, len(all)),
@@ -95,10 +95,10 @@ func encode(info *model.Info, id string, all []wanted, rows int, out *model.Outp
 
 // classify writes the largest elements of each row, the largest first, as BYTES
 // "value:index:label"; without the label where there is none.
-func classify(info *model.Info, w wanted, rows int, data []byte) []byte {
+func classify(info *serving.Info, w wanted, rows int, data []byte) []byte {
 	form := &info.Outputs[w.output]
 	elements := form.RowElements()
-	labelled := form.Name == model.OutputProbs && elements == len(info.Labels)
+	labelled := form.Name == serving.OutputProbs && info.Classifier() && elements == len(info.Labels.Labels)
 	order, values := make([]int, elements), make([]float64, elements)
 	var text, all []byte
 	for row := range rows {
@@ -113,7 +113,7 @@ func classify(info *model.Info, w wanted, rows int, data []byte) []byte {
 			text = strconv.AppendInt(text, int64(i), 10)
 			if labelled {
 				text = append(text, ':')
-				text = append(text, info.Labels[i].Name...)
+				text = append(text, info.Labels.Labels[i].Name...)
 			}
 			all = binary.LittleEndian.AppendUint32(all, uint32(len(text)))
 			all = append(all, text...)
@@ -124,39 +124,39 @@ func classify(info *model.Info, w wanted, rows int, data []byte) []byte {
 
 // number reads an element as a number to compare by; false for types that have no
 // order here. NaN counts as the least.
-func number(t model.DataType, data []byte, i int) (float64, bool) {
+func number(t serving.DataType, data []byte, i int) (float64, bool) {
 	switch t {
-	case model.FP32:
-		return float64(model.Float32(data, i)), true
-	case model.FP64:
+	case serving.FP32:
+		return float64(serving.Float32(data, i)), true
+	case serving.FP64:
 		return math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:])), true
 	}
 	n, ok := integer(t, data, i)
 	return float64(n), ok
 }
 
-func integer(t model.DataType, data []byte, i int) (int64, bool) {
+func integer(t serving.DataType, data []byte, i int) (int64, bool) {
 	switch t {
-	case model.Int8:
+	case serving.Int8:
 		return int64(int8(data[i])), true
-	case model.Uint8:
+	case serving.Uint8:
 		return int64(data[i]), true
-	case model.Int16:
+	case serving.Int16:
 		return int64(int16(binary.LittleEndian.Uint16(data[2*i:]))), true
-	case model.Uint16:
+	case serving.Uint16:
 		return int64(binary.LittleEndian.Uint16(data[2*i:])), true
-	case model.Int32:
+	case serving.Int32:
 		return int64(int32(binary.LittleEndian.Uint32(data[4*i:]))), true
-	case model.Uint32:
+	case serving.Uint32:
 		return int64(binary.LittleEndian.Uint32(data[4*i:])), true
-	case model.Int64:
-		return model.Integer64(data, i), true
+	case serving.Int64:
+		return serving.Integer64(data, i), true
 	}
 	return 0, false
 }
 
 // appendNumber writes an element as Triton does: six digits after the point.
-func appendNumber(text []byte, t model.DataType, data []byte, i int) []byte {
+func appendNumber(text []byte, t serving.DataType, data []byte, i int) []byte {
 	if n, ok := integer(t, data, i); ok {
 		return strconv.AppendInt(text, n, 10)
 	}

@@ -26,8 +26,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 	"sonde.example/internal/telemetry"
 )
 
@@ -53,13 +53,30 @@ const retryDelay = 50 * time.Millisecond
 // Predictor runs rows; batcher.Batcher is one. It returns when it no longer
 // touches in and out.
 type Predictor interface {
-	Predict(ctx context.Context, lease model.Lease, in *model.Inputs, out *model.Outputs, o model.CallOptions) error
+	Predict(ctx context.Context, lease serving.Lease, in *serving.Inputs, out *serving.Outputs, o serving.CallOptions) error
+}
+
+// Models are the models that are loaded, and the repository they come from;
+// model.Repository is one.
+type Models interface {
+	// Acquire returns a lease on a loaded version, or serving.ErrNotFound; an
+	// empty version is the highest.
+	Acquire(name, version string) (serving.Lease, error)
+	// Loaded returns leases on everything that is loaded, by name and version.
+	Loaded() []serving.Lease
+	// Index lists every version in the repository or loaded.
+	Index() ([]serving.Entry, error)
+	// Load brings a model into the state that policy asks for, or changes nothing:
+	// serving.ErrNotFound, serving.ErrRefused.
+	Load(ctx context.Context, name string, policy serving.VersionPolicy) error
+	// Unload takes a model out of service; serving.ErrNotFound if it is not in it.
+	Unload(name string) error
 }
 
 // Options say how a service works.
 type Options struct {
 	// Models has what is served.
-	Models *model.Repository
+	Models Models
 	// Predictor runs it.
 	Predictor Predictor
 	// Ready tells whether the server takes requests.
@@ -111,7 +128,7 @@ func (s *Service) ModelReady(_ context.Context, r *kservev2.ModelReadyRequest) (
 // ModelInfer runs one request.
 func (s *Service) ModelInfer(ctx context.Context, r *kservev2.ModelInferRequest) (*kservev2.ModelInferResponse, error) {
 	response, err := s.infer(ctx, r)
-	if errors.Is(err, model.ErrFull) {
+	if errors.Is(err, serving.ErrFull) {
 		// gRFC A6: clients that try again by themselves would only add to the load.
 		if err := grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")); err != nil {
 			s.log.Debug("no trailer", telemetry.KeyError, err)
@@ -148,9 +165,9 @@ func (s *Service) infer(ctx context.Context, r *kservev2.ModelInferRequest) (*ks
 }
 
 // acquire returns a lease, or NOT_FOUND.
-func (s *Service) acquire(name, version string) (model.Lease, error) {
+func (s *Service) acquire(name, version string) (serving.Lease, error) {
 	lease, err := s.opts.Models.Acquire(name, version)
-	if errors.Is(err, model.ErrNotFound) {
+	if errors.Is(err, serving.ErrNotFound) {
 		return lease, notFound(name, version)
 	}
 	return lease, err
@@ -169,13 +186,13 @@ func toStatus(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, model.ErrRefused):
+	case errors.Is(err, serving.ErrRefused):
 		return rpc.FailedPrecondition(ReasonModelRefused, "%s", err)
-	case errors.Is(err, model.ErrFull):
+	case errors.Is(err, serving.ErrFull):
 		return rpc.Unavailable(retryDelay, ReasonQueueFull, "Exceeds maximum queue size")
-	case errors.Is(err, model.ErrTimeout):
+	case errors.Is(err, serving.ErrTimeout):
 		return rpc.Unavailable(0, ReasonQueueTimeout, "Request timeout expired")
-	case errors.Is(err, model.ErrClosed):
+	case errors.Is(err, serving.ErrClosed):
 		return rpc.Unavailable(retryDelay, rpc.ReasonDraining, "%s", err)
 	}
 	return err

@@ -28,6 +28,7 @@ import (
 	"sonde.example/inference/model/onnx"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 	"sonde.example/internal/testenv"
 )
 
@@ -57,7 +58,7 @@ func open(tb testing.TB, predictor func(kserve.Predictor) kserve.Predictor, real
 		Contract: model.Contract{SchemaSHA256: modeltest.SchemaSHA256},
 	}, log)
 	for _, name := range append(names, "good") {
-		if err := p.models.Load(tb.Context(), name, model.VersionPolicy{All: true}); err != nil {
+		if err := p.models.Load(tb.Context(), name, serving.VersionPolicy{All: true}); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -111,8 +112,8 @@ func open(tb testing.TB, predictor func(kserve.Predictor) kserve.Predictor, real
 }
 
 // rows are those of testdata/make_requests.py.
-func rows() *model.Inputs {
-	in := &model.Inputs{Rows: 2, Data: make([][]byte, 3)}
+func rows() *serving.Inputs {
+	in := &serving.Inputs{Rows: 2, Data: make([][]byte, 3)}
 	for row := range in.Rows {
 		for i := range 784 {
 			in.Data[0] = append(in.Data[0], byte((7*row+i)%4))
@@ -130,7 +131,7 @@ func rows() *model.Inputs {
 }
 
 // answer is what the fake makes of the rows.
-func (p *place) answer(t *testing.T, version string) (*model.Info, *model.Outputs) {
+func (p *place) answer(t *testing.T, version string) (*serving.Info, *serving.Outputs) {
 	t.Helper()
 	file := modeltest.File(t, "good/"+version)
 	info, err := model.Inspect(file)
@@ -146,7 +147,7 @@ func (p *place) answer(t *testing.T, version string) (*model.Info, *model.Output
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := model.NewOutputs(info, 2)
+	out := serving.NewOutputs(info, 2)
 	if err := r.Run(t.Context(), rows(), out); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestRequestsOfStockClients(t *testing.T) {
 					t.Fatalf("%s: %v", name, err)
 				}
 				info, want := p.answer(t, "2")
-				modeltest.Near(t, info, &model.Outputs{Data: response.GetRawOutputContents()}, want)
+				modeltest.Near(t, info, &serving.Outputs{Data: response.GetRawOutputContents()}, want)
 				response.RawOutputContents = nil
 				form := func(name, datatype string, shape ...int64) *kservev2.ModelInferResponse_InferOutputTensor {
 					return &kservev2.ModelInferResponse_InferOutputTensor{Name: name, Datatype: datatype, Shape: shape}
@@ -196,15 +197,15 @@ func TestRequestsOfStockClients(t *testing.T) {
 			info, want := p.answer(t, "1")
 			text := ""
 			for row := range 2 {
-				best := model.Integer64(want.Data[2], row)
+				best := serving.Integer64(want.Data[2], row)
 				second, p2 := int64(-1), float32(-1)
 				for c := range int64(3) {
-					if v := model.Float32(want.Data[0], 3*row+int(c)); c != best && v > p2 {
+					if v := serving.Float32(want.Data[0], 3*row+int(c)); c != best && v > p2 {
 						second, p2 = c, v
 					}
 				}
 				for _, c := range []int64{best, second} {
-					s := fmt.Sprintf("%.6f:%d:%s", model.Float32(want.Data[0], 3*row+int(c)), c, info.Labels[c].Name)
+					s := fmt.Sprintf("%.6f:%d:%s", serving.Float32(want.Data[0], 3*row+int(c)), c, info.Labels.Labels[c].Name)
 					text += string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
 				}
 			}
@@ -299,7 +300,7 @@ func integer(n int64) *kservev2.InferParameter {
 // failing gives one error to every request.
 type failing struct{ err error }
 
-func (f failing) Predict(context.Context, model.Lease, *model.Inputs, *model.Outputs, model.CallOptions) error {
+func (f failing) Predict(context.Context, serving.Lease, *serving.Inputs, *serving.Outputs, serving.CallOptions) error {
 	return f.err
 }
 
@@ -312,9 +313,9 @@ func TestWhatThePredictorSaysBecomesAStatus(t *testing.T) {
 		retry   bool
 		trailer []string
 	}{
-		"full":    {fmt.Errorf("%w: 9 rows", model.ErrFull), codes.Unavailable, "Exceeds maximum queue size", kserve.ReasonQueueFull, true, []string{"-1"}},
-		"timeout": {model.ErrTimeout, codes.Unavailable, "Request timeout expired", kserve.ReasonQueueTimeout, true, nil},
-		"closed":  {model.ErrClosed, codes.Unavailable, "shutting down", rpc.ReasonDraining, true, nil},
+		"full":    {fmt.Errorf("%w: 9 rows", serving.ErrFull), codes.Unavailable, "Exceeds maximum queue size", kserve.ReasonQueueFull, true, []string{"-1"}},
+		"timeout": {serving.ErrTimeout, codes.Unavailable, "Request timeout expired", kserve.ReasonQueueTimeout, true, nil},
+		"closed":  {serving.ErrClosed, codes.Unavailable, "shutting down", rpc.ReasonDraining, true, nil},
 		"broken":  {fmt.Errorf("secret"), codes.Internal, "internal error", rpc.ReasonInternal, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -433,8 +434,8 @@ func TestABoolIsZeroOrOne(t *testing.T) {
 // fitting fails the test when a request comes through that does not fit.
 type fitting struct{ t *testing.T }
 
-func (f fitting) Predict(_ context.Context, lease model.Lease, in *model.Inputs, out *model.Outputs, _ model.CallOptions) error {
-	if err := model.Fit(lease.Info(), in, out); err != nil {
+func (f fitting) Predict(_ context.Context, lease serving.Lease, in *serving.Inputs, out *serving.Outputs, _ serving.CallOptions) error {
+	if err := serving.Fit(lease.Info(), in, out); err != nil {
 		f.t.Error(err)
 	}
 	return nil
@@ -452,7 +453,7 @@ func FuzzModelInfer(f *testing.F) {
 	models := model.New(model.Options{
 		Folders: []model.Folder{{FS: modeltest.Files(f), Origin: "test"}}, Opener: &modeltest.Fake{}, Workers: 1,
 	}, log)
-	if err := models.Load(f.Context(), "good", model.VersionPolicy{All: true}); err != nil {
+	if err := models.Load(f.Context(), "good", serving.VersionPolicy{All: true}); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

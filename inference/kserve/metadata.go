@@ -4,13 +4,14 @@ import (
 	"context"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 const (
 	serverName = "sonde"
 	platform   = "onnxruntime_onnx"
 	backend    = "onnxruntime"
+	fileName   = "model.onnx" // in each version's folder
 )
 
 // ServerMetadata names the server.
@@ -46,7 +47,7 @@ func (s *Service) versions(name string) []string {
 	return all
 }
 
-func tensors(forms []model.Tensor) []*kservev2.ModelMetadataResponse_TensorMetadata {
+func tensors(forms []serving.Tensor) []*kservev2.ModelMetadataResponse_TensorMetadata {
 	all := make([]*kservev2.ModelMetadataResponse_TensorMetadata, len(forms))
 	for i := range forms {
 		all[i] = &kservev2.ModelMetadataResponse_TensorMetadata{Name: forms[i].Name, Datatype: forms[i].Type.String(), Shape: forms[i].Shape()}
@@ -64,15 +65,15 @@ func (s *Service) ModelConfig(_ context.Context, r *kservev2.ModelConfigRequest)
 	defer lease.Release()
 	info := lease.Info()
 	c := &kservev2.ModelConfig{
-		Name: info.Name, Platform: platform, Backend: backend, DefaultModelFilename: model.FileName,
-		MaxBatchSize: model.MaxRequestRows,
+		Name: info.Name, Platform: platform, Backend: backend, DefaultModelFilename: fileName,
+		MaxBatchSize: serving.MaxRequestRows,
 		VersionPolicy: &kservev2.ModelVersionPolicy{PolicyChoice: &kservev2.ModelVersionPolicy_Specific_{
 			Specific: &kservev2.ModelVersionPolicy_Specific{},
 		}},
 		InstanceGroup: []*kservev2.ModelInstanceGroup{{Name: info.Name, Count: int32(s.opts.Workers), Kind: kservev2.ModelInstanceGroup_KIND_CPU}},
 		SchedulingChoice: &kservev2.ModelConfig_DynamicBatching{DynamicBatching: &kservev2.ModelDynamicBatching{
 			MaxQueueDelayMicroseconds: uint64(s.opts.MaxDelay.Microseconds()),
-			PriorityLevels:            model.PriorityLevels, DefaultPriorityLevel: model.PriorityBulk,
+			PriorityLevels:            serving.PriorityLevels, DefaultPriorityLevel: serving.PriorityBulk,
 			DefaultQueuePolicy: &kservev2.ModelQueuePolicy{AllowTimeoutOverride: true, MaxQueueSize: uint32(s.opts.MaxQueueRows)},
 		}},
 		ModelTransactionPolicy: &kservev2.ModelTransactionPolicy{},
@@ -95,6 +96,6 @@ func (s *Service) ModelConfig(_ context.Context, r *kservev2.ModelConfigRequest)
 }
 
 // dataType is the configuration's word for a type: FP32 is TYPE_FP32 there.
-func dataType(t model.DataType) kservev2.DataType {
+func dataType(t serving.DataType) kservev2.DataType {
 	return kservev2.DataType(kservev2.DataType_value["TYPE_"+t.String()])
 }

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 )
 
 // RepositoryIndex lists what lies in the repository.
@@ -27,7 +27,7 @@ func (s *Service) RepositoryIndex(_ context.Context, r *kservev2.RepositoryIndex
 	}
 	response := &kservev2.RepositoryIndexResponse{}
 	for _, e := range entries {
-		if r.GetReady() && e.State != model.Ready {
+		if r.GetReady() && e.State != serving.Ready {
 			continue
 		}
 		response.Models = append(response.Models, &kservev2.RepositoryIndexResponse_ModelIndex{
@@ -47,7 +47,7 @@ func (s *Service) RepositoryModelLoad(ctx context.Context, r *kservev2.Repositor
 		return nil, err
 	}
 	err = s.opts.Models.Load(ctx, r.GetModelName(), policy)
-	if errors.Is(err, model.ErrNotFound) {
+	if errors.Is(err, serving.ErrNotFound) {
 		return nil, rpc.NotFound("model in the repository", fmt.Sprintf("%s %v", r.GetModelName(), policy.Specific))
 	}
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Service) RepositoryModelUnload(_ context.Context, r *kservev2.Repositor
 	if err := onlyRepository(r.GetRepositoryName()); err != nil {
 		return nil, err
 	}
-	if err := s.opts.Models.Unload(r.GetModelName()); errors.Is(err, model.ErrNotFound) {
+	if err := s.opts.Models.Unload(r.GetModelName()); errors.Is(err, serving.ErrNotFound) {
 		return nil, notFound(r.GetModelName(), "")
 	} else if err != nil {
 		return nil, toStatus(err)
@@ -78,36 +78,36 @@ func onlyRepository(name string) error {
 
 // versionPolicy reads the parameter `config`: a ModelConfig as JSON, in which only
 // the version policy is the caller's to set.
-func versionPolicy(parameters map[string]*kservev2.ModelRepositoryParameter) (model.VersionPolicy, error) {
+func versionPolicy(parameters map[string]*kservev2.ModelRepositoryParameter) (serving.VersionPolicy, error) {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		if name != "config" {
-			return model.VersionPolicy{}, rpc.InvalidArgument("parameters["+name+"]", "is not supported")
+			return serving.VersionPolicy{}, rpc.InvalidArgument("parameters["+name+"]", "is not supported")
 		}
 	}
 	text := parameters["config"].GetStringParam()
 	if text == "" {
-		return model.VersionPolicy{}, nil
+		return serving.VersionPolicy{}, nil
 	}
 	var c kservev2.ModelConfig
 	if err := protojson.Unmarshal([]byte(text), &c); err != nil {
-		return model.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "%s", err)
+		return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "%s", err)
 	}
 	policy := c.GetVersionPolicy()
 	if c.VersionPolicy = nil; proto.Size(&c) > 0 {
-		return model.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "only version_policy may be set")
+		return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "only version_policy may be set")
 	}
 	switch p := policy.GetPolicyChoice().(type) {
 	case *kservev2.ModelVersionPolicy_All_:
-		return model.VersionPolicy{All: true}, nil
+		return serving.VersionPolicy{All: true}, nil
 	case *kservev2.ModelVersionPolicy_Specific_:
 		if len(p.Specific.GetVersions()) == 0 {
-			return model.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "no versions are listed")
+			return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "no versions are listed")
 		}
-		return model.VersionPolicy{Specific: p.Specific.GetVersions()}, nil
+		return serving.VersionPolicy{Specific: p.Specific.GetVersions()}, nil
 	case *kservev2.ModelVersionPolicy_Latest_:
-		return model.VersionPolicy{Latest: int(min(p.Latest.GetNumVersions(), 1<<16))}, nil
+		return serving.VersionPolicy{Latest: int(min(p.Latest.GetNumVersions(), 1<<16))}, nil
 	}
-	return model.VersionPolicy{}, nil
+	return serving.VersionPolicy{}, nil
 }
 
 // ModelStatistics tells what models have done since they were loaded.
@@ -130,8 +130,8 @@ func (s *Service) ModelStatistics(_ context.Context, r *kservev2.ModelStatistics
 	return response, nil
 }
 
-func statistics(info *model.Info, s model.Statistics) *kservev2.ModelStatistics {
-	var fail model.Duration
+func statistics(info *serving.Info, s serving.Statistics) *kservev2.ModelStatistics {
+	var fail serving.Duration
 	for _, d := range s.Failed {
 		fail.Add(int(d.Count), d.Time)
 	}
@@ -155,6 +155,6 @@ func statistics(info *model.Info, s model.Statistics) *kservev2.ModelStatistics 
 	return m
 }
 
-func duration(d model.Duration) *kservev2.StatisticDuration {
+func duration(d serving.Duration) *kservev2.StatisticDuration {
 	return &kservev2.StatisticDuration{Count: d.Count, Ns: uint64(d.Time)}
 }

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/inference/model/modeltest"
+	"sonde.example/internal/serving"
 )
 
 func TestAStreamAnswersInOrderAndSurvivesBadRequests(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAStreamAnswersInOrderAndSurvivesBadRequests(t *testing.T) {
 		if response.GetErrorMessage() != "" {
 			t.Fatalf("answer %d: %v", i, response.GetErrorMessage())
 		}
-		modeltest.Near(t, info, &model.Outputs{Data: response.GetInferResponse().GetRawOutputContents()}, want)
+		modeltest.Near(t, info, &serving.Outputs{Data: response.GetInferResponse().GetRawOutputContents()}, want)
 	}
 	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: got %v", err)

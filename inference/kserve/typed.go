@@ -5,8 +5,8 @@ import (
 	"math"
 
 	kservev2 "sonde.example/gen/go/inference"
-	"sonde.example/inference/model"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 )
 
 // emptyContents tells whether no element came typed.
@@ -19,53 +19,53 @@ func contentsLen(c *kservev2.InferTensorContents) int {
 
 // typed writes typed contents as raw ones. The elements of small whole numbers
 // ride in wider ones, so their range is checked.
-func typed(form *model.Tensor, c *kservev2.InferTensorContents, elements int, field string) ([]byte, error) {
+func typed(form *serving.Tensor, c *kservev2.InferTensorContents, elements int, field string) ([]byte, error) {
 	w := writer{form: form, elements: elements, field: field}
 	switch form.Type {
-	case model.Bool:
+	case serving.Bool:
 		return fill(&w, c, "bool_contents", c.GetBoolContents(), func(b []byte, v bool) ([]byte, bool) {
 			if v {
 				return append(b, 1), true
 			}
 			return append(b, 0), true
 		})
-	case model.Int8:
+	case serving.Int8:
 		return fill(&w, c, "int_contents", c.GetIntContents(), func(b []byte, v int32) ([]byte, bool) {
 			return append(b, byte(v)), v >= math.MinInt8 && v <= math.MaxInt8
 		})
-	case model.Int16:
+	case serving.Int16:
 		return fill(&w, c, "int_contents", c.GetIntContents(), func(b []byte, v int32) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint16(b, uint16(v)), v >= math.MinInt16 && v <= math.MaxInt16
 		})
-	case model.Int32:
+	case serving.Int32:
 		return fill(&w, c, "int_contents", c.GetIntContents(), func(b []byte, v int32) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint32(b, uint32(v)), true
 		})
-	case model.Int64:
+	case serving.Int64:
 		return fill(&w, c, "int64_contents", c.GetInt64Contents(), func(b []byte, v int64) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint64(b, uint64(v)), true
 		})
-	case model.Uint8:
+	case serving.Uint8:
 		return fill(&w, c, "uint_contents", c.GetUintContents(), func(b []byte, v uint32) ([]byte, bool) {
 			return append(b, byte(v)), v <= math.MaxUint8
 		})
-	case model.Uint16:
+	case serving.Uint16:
 		return fill(&w, c, "uint_contents", c.GetUintContents(), func(b []byte, v uint32) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint16(b, uint16(v)), v <= math.MaxUint16
 		})
-	case model.Uint32:
+	case serving.Uint32:
 		return fill(&w, c, "uint_contents", c.GetUintContents(), func(b []byte, v uint32) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint32(b, v), true
 		})
-	case model.Uint64:
+	case serving.Uint64:
 		return fill(&w, c, "uint64_contents", c.GetUint64Contents(), func(b []byte, v uint64) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint64(b, v), true
 		})
-	case model.FP32:
+	case serving.FP32:
 		return fill(&w, c, "fp32_contents", c.GetFp32Contents(), func(b []byte, v float32) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint32(b, math.Float32bits(v)), true
 		})
-	case model.FP64:
+	case serving.FP64:
 		return fill(&w, c, "fp64_contents", c.GetFp64Contents(), func(b []byte, v float64) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint64(b, math.Float64bits(v)), true
 		})
@@ -74,7 +74,7 @@ func typed(form *model.Tensor, c *kservev2.InferTensorContents, elements int, fi
 }
 
 type writer struct {
-	form     *model.Tensor
+	form     *serving.Tensor
 	elements int
 	field    string
 }

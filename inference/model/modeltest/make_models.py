@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 WEIGHTS = np.array([[0.5, -0.25, 0.125], [1.0, 0.5, -1.0], [-0.5, 0.25, 0.75], [0.25, 1.0, -0.5]], np.float32)
 BIAS = {1: np.array([0.1, 0.0, -0.1], np.float32), 2: np.array([-0.1, 0.3, 0.1], np.float32)}
-LABELS = [{"name": "web", "category": "web"}, {"name": "mail", "parent": "messages"}, {"name": "dns"}]
+LABELS = [{"name": "web", "category": "web"}, {"name": "mail", "category": "messages"}, {"name": "dns"}]
 SCHEMA = hashlib.sha256(b"the schema of the tests").hexdigest()
 
 
