@@ -22,6 +22,10 @@ const (
 	LinkIPv4      LinkType = 228 // IPv4
 	LinkIPv6      LinkType = 229 // IPv6
 	LinkLinuxSLL2 LinkType = 276 // Linux cooked capture v2
+
+	// LinkRaw under its numbers before the registry, which some files still have.
+	linkRawBSD     LinkType = 12
+	linkRawOpenBSD LinkType = 14
 )
 
 // Verdict tells what Walk made of a frame. Each frame has exactly one, so that the ledger can count every frame once.
@@ -140,11 +144,4 @@ func (i *Info) endpoint(low bool) Endpoint {
 		a = a.Unmap()
 	}
 	return Endpoint{Address: a, Port: port}
-}
-
-// Lane identifies one ordered stream of one agent: its own sequence, session numbers and watermark. It is comparable.
-type Lane struct {
-	Agent string // from the agent's certificate
-	Epoch uint64 // which spool
-	Index uint32 // which stream of it, from 0
 }
