@@ -109,6 +109,9 @@ type clientCredentials struct {
 }
 
 func (c *clientCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.peer.ServerName != "" {
+		authority = c.peer.ServerName // gRPC verifies the authority's host, whatever the settings say
+	}
 	return credentials.NewTLS(c.source.ClientConfig(c.peer)).ClientHandshake(ctx, authority, raw)
 }
 
@@ -117,7 +120,7 @@ func (c *clientCredentials) ServerHandshake(net.Conn) (net.Conn, credentials.Aut
 }
 
 func (c *clientCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: c.peer.ServerName}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 func (c *clientCredentials) Clone() credentials.TransportCredentials {
@@ -138,7 +141,8 @@ type AuthInfo struct {
 }
 
 // Draining is closed when the connection is to end soon: the gate drains, or the peer's certificate has expired or was
-// revoked. Streams then finish what they have in hand; an invalid peer's connection is closed 5 s later.
+// revoked. Streams then finish what they have in hand; an invalid peer's connection is closed 5 s later. It is closed as
+// well when the connection has ended.
 func (a AuthInfo) Draining() <-chan struct{} {
 	return a.conn.draining
 }
@@ -266,6 +270,7 @@ func (c *gatedConn) drain() {
 }
 
 func (c *gatedConn) Close() error {
+	c.drain()
 	c.gate.mu.Lock()
 	delete(c.gate.conns, c)
 	c.gate.mu.Unlock()

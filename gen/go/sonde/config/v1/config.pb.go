@@ -1075,8 +1075,7 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\x13CONFIG_STATE_FAILED\x10\x032\xb6\x01\n" +
 	"\rConfigService\x12H\n" +
 	"\x05Watch\x12\x1d.sonde.config.v1.WatchRequest\x1a\x1e.sonde.config.v1.WatchResponse0\x01\x12[\n" +
-	"\fReportStatus\x12$.sonde.config.v1.ReportStatusRequest\x1a%.sonde.config.v1.ReportStatusResponseB\xaf\x01\n" +
-	"\x13com.sonde.config.v1B\vConfigProtoP\x01Z-sonde.example/gen/go/sonde/config/v1;configv1\xa2\x02\x03SCX\xaa\x02\x0fSonde.Config.V1\xca\x02\x0fSonde\\Config\\V1\xe2\x02\x1bSonde\\Config\\V1\\GPBMetadata\xea\x02\x11Sonde::Config::V1b\x06proto3"
+	"\fReportStatus\x12$.sonde.config.v1.ReportStatusRequest\x1a%.sonde.config.v1.ReportStatusResponseB\x9a\x01B\vConfigProtoP\x01Z-sonde.example/gen/go/sonde/config/v1;configv1\xa2\x02\x03SCX\xaa\x02\x0fSonde.Config.V1\xca\x02\x0fSonde\\Config\\V1\xe2\x02\x1bSonde\\Config\\V1\\GPBMetadata\xea\x02\x11Sonde::Config::V1b\x06proto3"
 
 var (
 	file_sonde_config_v1_config_proto_rawDescOnce sync.Once

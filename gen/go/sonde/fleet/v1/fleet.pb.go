@@ -638,8 +638,7 @@ const file_sonde_fleet_v1_fleet_proto_rawDesc = "" +
 	"\fFleetService\x12S\n" +
 	"\n" +
 	"ListAgents\x12!.sonde.fleet.v1.ListAgentsRequest\x1a\".sonde.fleet.v1.ListAgentsResponse\x12P\n" +
-	"\tGetLedger\x12 .sonde.fleet.v1.GetLedgerRequest\x1a!.sonde.fleet.v1.GetLedgerResponseB\xa7\x01\n" +
-	"\x12com.sonde.fleet.v1B\n" +
+	"\tGetLedger\x12 .sonde.fleet.v1.GetLedgerRequest\x1a!.sonde.fleet.v1.GetLedgerResponseB\x93\x01B\n" +
 	"FleetProtoP\x01Z+sonde.example/gen/go/sonde/fleet/v1;fleetv1\xa2\x02\x03SFX\xaa\x02\x0eSonde.Fleet.V1\xca\x02\x0eSonde\\Fleet\\V1\xe2\x02\x1aSonde\\Fleet\\V1\\GPBMetadata\xea\x02\x10Sonde::Fleet::V1b\x06proto3"
 
 var (

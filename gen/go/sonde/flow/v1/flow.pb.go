@@ -1348,8 +1348,7 @@ const file_sonde_flow_v1_flow_proto_rawDesc = "" +
 	"\x17PACKET_FLAG_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13PACKET_FLAG_REVERSE\x10\x01\x12\x17\n" +
 	"\x13PACKET_FLAG_SNAPPED\x10\x02\x12\x13\n" +
-	"\x0fPACKET_FLAG_CUT\x10\x04B\x9f\x01\n" +
-	"\x11com.sonde.flow.v1B\tFlowProtoP\x01Z)sonde.example/gen/go/sonde/flow/v1;flowv1\xa2\x02\x03SFX\xaa\x02\rSonde.Flow.V1\xca\x02\rSonde\\Flow\\V1\xe2\x02\x19Sonde\\Flow\\V1\\GPBMetadata\xea\x02\x0fSonde::Flow::V1b\x06proto3"
+	"\x0fPACKET_FLAG_CUT\x10\x04B\x8c\x01B\tFlowProtoP\x01Z)sonde.example/gen/go/sonde/flow/v1;flowv1\xa2\x02\x03SFX\xaa\x02\rSonde.Flow.V1\xca\x02\rSonde\\Flow\\V1\xe2\x02\x19Sonde\\Flow\\V1\\GPBMetadata\xea\x02\x0fSonde::Flow::V1b\x06proto3"
 
 var (
 	file_sonde_flow_v1_flow_proto_rawDescOnce sync.Once

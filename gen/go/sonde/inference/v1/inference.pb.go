@@ -730,8 +730,7 @@ const file_sonde_inference_v1_inference_proto_rawDesc = "" +
 	"\x11ClassifierService\x12U\n" +
 	"\bClassify\x12#.sonde.inference.v1.ClassifyRequest\x1a$.sonde.inference.v1.ClassifyResponse\x12U\n" +
 	"\bGetModel\x12#.sonde.inference.v1.GetModelRequest\x1a$.sonde.inference.v1.GetModelResponse\x12R\n" +
-	"\aExplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponseB\xc7\x01\n" +
-	"\x16com.sonde.inference.v1B\x0eInferenceProtoP\x01Z3sonde.example/gen/go/sonde/inference/v1;inferencev1\xa2\x02\x03SIX\xaa\x02\x12Sonde.Inference.V1\xca\x02\x12Sonde\\Inference\\V1\xe2\x02\x1eSonde\\Inference\\V1\\GPBMetadata\xea\x02\x14Sonde::Inference::V1b\x06proto3"
+	"\aExplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponseB\xaf\x01B\x0eInferenceProtoP\x01Z3sonde.example/gen/go/sonde/inference/v1;inferencev1\xa2\x02\x03SIX\xaa\x02\x12Sonde.Inference.V1\xca\x02\x12Sonde\\Inference\\V1\xe2\x02\x1eSonde\\Inference\\V1\\GPBMetadata\xea\x02\x14Sonde::Inference::V1b\x06proto3"
 
 var (
 	file_sonde_inference_v1_inference_proto_rawDescOnce sync.Once

@@ -1483,8 +1483,7 @@ const file_sonde_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x19REJECTION_REASON_CHECKSUM\x10\x04\x12\x1e\n" +
 	"\x1aREJECTION_REASON_TOO_LARGE\x10\x052^\n" +
 	"\rIngestService\x12M\n" +
-	"\x06Ingest\x12\x1e.sonde.ingest.v1.IngestRequest\x1a\x1f.sonde.ingest.v1.IngestResponse(\x010\x01B\xaf\x01\n" +
-	"\x13com.sonde.ingest.v1B\vIngestProtoP\x01Z-sonde.example/gen/go/sonde/ingest/v1;ingestv1\xa2\x02\x03SIX\xaa\x02\x0fSonde.Ingest.V1\xca\x02\x0fSonde\\Ingest\\V1\xe2\x02\x1bSonde\\Ingest\\V1\\GPBMetadata\xea\x02\x11Sonde::Ingest::V1b\x06proto3"
+	"\x06Ingest\x12\x1e.sonde.ingest.v1.IngestRequest\x1a\x1f.sonde.ingest.v1.IngestResponse(\x010\x01B\x9a\x01B\vIngestProtoP\x01Z-sonde.example/gen/go/sonde/ingest/v1;ingestv1\xa2\x02\x03SIX\xaa\x02\x0fSonde.Ingest.V1\xca\x02\x0fSonde\\Ingest\\V1\xe2\x02\x1bSonde\\Ingest\\V1\\GPBMetadata\xea\x02\x11Sonde::Ingest::V1b\x06proto3"
 
 var (
 	file_sonde_ingest_v1_ingest_proto_rawDescOnce sync.Once

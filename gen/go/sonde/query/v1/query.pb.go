@@ -919,8 +919,7 @@ const file_sonde_query_v1_query_proto_rawDesc = "" +
 	"\vListResults\x12\".sonde.query.v1.ListResultsRequest\x1a#.sonde.query.v1.ListResultsResponse\x12P\n" +
 	"\tGetResult\x12 .sonde.query.v1.GetResultRequest\x1a!.sonde.query.v1.GetResultResponse\x12[\n" +
 	"\fWatchResults\x12#.sonde.query.v1.WatchResultsRequest\x1a$.sonde.query.v1.WatchResultsResponse0\x01\x12h\n" +
-	"\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponseB\xa7\x01\n" +
-	"\x12com.sonde.query.v1B\n" +
+	"\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponseB\x93\x01B\n" +
 	"QueryProtoP\x01Z+sonde.example/gen/go/sonde/query/v1;queryv1\xa2\x02\x03SQX\xaa\x02\x0eSonde.Query.V1\xca\x02\x0eSonde\\Query\\V1\xe2\x02\x1aSonde\\Query\\V1\\GPBMetadata\xea\x02\x10Sonde::Query::V1b\x06proto3"
 
 var (

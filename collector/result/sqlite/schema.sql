@@ -1,0 +1,53 @@
+-- Results, the heads they rest on, and the ledger. Columns beside body are those that can be filtered or joined; body is
+-- the whole sonde.query.v1.Result. Addresses are 16 bytes, IPv4 mapped into IPv6, so that a prefix is a range.
+CREATE TABLE IF NOT EXISTS results (
+  session_id     TEXT PRIMARY KEY,
+  agent          TEXT    NOT NULL,
+  epoch          INTEGER NOT NULL,
+  lane           INTEGER NOT NULL,
+  capture_point  TEXT    NOT NULL,
+  community_id   TEXT    NOT NULL,
+  start_ns       INTEGER NOT NULL,
+  ip_protocol    INTEGER NOT NULL,
+  client_address BLOB    NOT NULL,
+  client_port    INTEGER NOT NULL,
+  server_address BLOB    NOT NULL,
+  server_port    INTEGER NOT NULL,
+  state          INTEGER NOT NULL,
+  label          TEXT    NOT NULL,
+  category       TEXT    NOT NULL,
+  probability    REAL    NOT NULL,
+  unknown        INTEGER NOT NULL,
+  server_name    TEXT    NOT NULL,
+  ended          INTEGER NOT NULL,
+  body           BLOB    NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS results_by_label ON results (label, session_id);
+CREATE INDEX IF NOT EXISTS results_by_community_id ON results (community_id);
+CREATE INDEX IF NOT EXISTS results_open ON results (agent, epoch) WHERE ended = 0;
+
+CREATE TABLE IF NOT EXISTS heads (
+  session_id TEXT PRIMARY KEY,
+  packets    BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- What the results of each lane add up to, moved in the transaction that changes a result.
+CREATE TABLE IF NOT EXISTS lane_totals (
+  agent    TEXT    NOT NULL,
+  epoch    INTEGER NOT NULL,
+  lane     INTEGER NOT NULL,
+  sessions INTEGER NOT NULL,
+  packets  INTEGER NOT NULL,
+  PRIMARY KEY (agent, epoch, lane)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS ledger (
+  agent   TEXT    NOT NULL,
+  epoch   INTEGER NOT NULL,
+  lane    INTEGER NOT NULL,
+  durable INTEGER NOT NULL,
+  closed  INTEGER NOT NULL,
+  body    BLOB    NOT NULL,
+  PRIMARY KEY (agent, epoch, lane)
+) WITHOUT ROWID;

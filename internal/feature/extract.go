@@ -1,0 +1,55 @@
+package feature
+
+import "math"
+
+// Row is one session's input to a model. The caller owns the memory; MakeRow makes it.
+type Row struct {
+	Bytes  []byte    // BytesLength
+	Series []float32 // SeriesLength
+	Meta   []float32 // MetaLength
+}
+
+// MakeRow returns a row with memory of its own.
+func MakeRow() Row {
+	return Row{make([]byte, BytesLength), make([]float32, SeriesLength), make([]float32, MetaLength)}
+}
+
+// Extract fills out, whose slices must have the lengths that Row says, from what FromHead or FromNative has read. It
+// allocates nothing and is the only place where features are made.
+func (s *Session) Extract(out Row) {
+	clear(out.Bytes)
+	s.reveal(forward, out.Bytes[:clientBytes:clientBytes])
+	s.reveal(reverse, out.Bytes[clientBytes:])
+
+	clear(out.Series)
+	for i, p := range s.packets {
+		out.Series[i] = float32(p.Size)
+		out.Series[MaxPackets+i] = 1
+		if p.Reverse {
+			out.Series[MaxPackets+i] = -1
+		}
+		out.Series[2*MaxPackets+i] = log1p(p.Gap)
+		out.Series[3*MaxPackets+i] = 1
+	}
+
+	for i := range out.Meta {
+		out.Meta[i] = nan
+	}
+	m := (*[MetaLength]float32)(out.Meta)
+	s.transport(m)
+	s.totals(m)
+	s.payload(m, forward)
+	s.payload(m, reverse)
+	s.handshakes(m)
+}
+
+var nan = float32(math.NaN())
+
+func log1p(micros uint32) float32 { return float32(math.Log1p(float64(micros))) }
+
+func bit(set bool) float32 {
+	if set {
+		return 1
+	}
+	return 0
+}
