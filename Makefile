@@ -1,4 +1,4 @@
-# `make help` lists what can be made. Everything that is fetched lands in .cache, pinned by version.
+# `make help` lists what can be made. Whatever is fetched is pinned, and lands in .cache and beside the clients in gen.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,10 +6,105 @@ SHELL := bash
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
+MODULE_NAME := sonde.example
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X $(MODULE_NAME)/internal/service.version=$(VERSION)
+SAMPLE := internal/cli/sample/sample.pcapng
+SCRIPTS := internal/tools/scripts
+
 BUF := go tool -modfile=internal/tools/buf/go.mod buf
+GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-lint
 VENV := .cache/python
+MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
 PLATFORM := $(shell uname -s | sed 's/Darwin/osx/' | tr A-Z a-z)-$(shell uname -m | sed 's/aarch64\|arm64/aarch_64/')
+
+# The oldest version that onnxruntime_go's API needs is 1.24. Who has the library names it by SONDE_ONNXRUNTIME.
+ONNXRUNTIME_VERSION := 1.24.3
+ONNXRUNTIME := .cache/onnxruntime/$(ONNXRUNTIME_VERSION)/libonnxruntime.so
+SONDE_ONNXRUNTIME ?= $(abspath $(ONNXRUNTIME))
+export SONDE_ONNXRUNTIME
+
+.PHONY: all
+all: lint test build ## lint, test and build
+
+##@ Use
+
+.PHONY: run
+run: build ## the quick start: install what is missing, build, and analyze the sample capture
+	./bin/sonde analyze $(SAMPLE)
+	echo
+	echo 'Next: ./bin/sonde analyze YOUR.pcap    (--json: one result a line; --help: more)'
+
+.PHONY: build
+build: deps ## bin/sonde, and the static bin/sonde-agent
+	go build -ldflags '$(LDFLAGS)' -o bin/sonde .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/sonde-agent ./agent/cmd/sonde-agent
+	ln -sf '$(SONDE_ONNXRUNTIME)' bin/libonnxruntime.so
+
+.PHONY: deps
+deps: $(SONDE_ONNXRUNTIME) ## install what the build needs: C compiler, libpcap's headers, ONNX Runtime
+
+.PHONY: system
+system:
+	$(SCRIPTS)/system.sh '$(SONDE_ONNXRUNTIME)'
+
+$(SONDE_ONNXRUNTIME): | system
+	$(SCRIPTS)/onnxruntime.sh $(ONNXRUNTIME_VERSION) $@
+
+##@ Check
+
+TESTFLAGS ?= -race -shuffle=on
+.PHONY: test
+test: deps ## everything that needs no outside server, with the race detector
+	go test $(TESTFLAGS) ./...
+	go test -C internal/tools $(TESTFLAGS) ./...
+
+.PHONY: test-clients
+test-clients: clients ## the example programs in Python, TypeScript and Java
+	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
+
+.PHONY: lint
+lint: deps ## buf, go vet, golangci-lint, import rules, shell scripts, known vulnerabilities
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	go vet ./...
+	$(GOLANGCI_LINT) run
+	go test -count=1 ./internal/archtest
+	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS)/*.sh .ci/run; else echo 'shellcheck: not run (not installed)'; fi
+	$(SCRIPTS)/govulncheck.sh
+
+.PHONY: breaking
+breaking: ## fail on an incompatible change of the contracts since the last tag
+	if tag=$$(git describe --tags --abbrev=0 2>/dev/null); then \
+		$(BUF) breaking --against ".git#tag=$$tag"; \
+	else \
+		echo 'breaking: no tag to compare with yet'; \
+	fi
+
+.PHONY: cover
+cover: deps ## how much the tests cover, by function
+	mkdir -p .cache
+	go test -coverprofile=.cache/cover.out ./...
+	go tool cover -func=.cache/cover.out
+
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz: deps ## each fuzz target for FUZZTIME
+	$(SCRIPTS)/fuzz.sh $(FUZZTIME)
+
+##@ Measure
+
+BENCHTIME ?= 1s
+.PHONY: bench
+bench: deps ## every Go benchmark for BENCHTIME
+	go test -run='^$$' -bench=. -benchmem -benchtime=$(BENCHTIME) -p=1 ./...
+
+CAPTURE ?= $(SAMPLE)
+COPIES ?= 50
+.PHONY: bench-e2e
+bench-e2e: build ## CAPTURE COPIES times through the whole way, beside ndpiReader and tshark
+	$(SCRIPTS)/bench-e2e.py '$(CAPTURE)' $(COPIES)
 
 ##@ Contracts
 
@@ -18,7 +113,7 @@ GENERATED := gen/go gen/python/inference gen/python/sonde gen/typescript/src gen
 STAGE := .cache/generated
 
 .PHONY: generate
-generate: codegen ## generate the clients and servers of all four languages from proto/
+generate: codegen ## generate clients and servers of all four languages from proto
 	for folder in $(GENERATED); do rm -rf "$$folder"; mkdir -p "$$(dirname "$$folder")"; mv $(STAGE)/$$folder "$$folder"; done
 
 .PHONY: check-generated
@@ -33,6 +128,11 @@ codegen: $(VENV)/pyvenv.cfg gen/typescript/node_modules/.package-lock.json gen/j
 	$(VENV)/bin/python -m grpc_tools.protoc --proto_path=proto --python_out=$(STAGE)/gen/python --pyi_out=$(STAGE)/gen/python \
 		--grpc_python_out=$(STAGE)/gen/python $$(cd proto && find * -name '*.proto' | sort)
 
+.PHONY: clients
+clients: $(VENV)/pyvenv.cfg gen/typescript/node_modules/.package-lock.json ## build the clients in Python, TypeScript and Java
+	npm run --silent --prefix gen/typescript build
+	$(MVN) gen/java/pom.xml compile
+
 $(VENV)/pyvenv.cfg: gen/python/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --requirement $<
@@ -43,6 +143,24 @@ gen/typescript/node_modules/.package-lock.json: gen/typescript/package-lock.json
 	touch $@
 
 gen/java/target/plugins/protoc: gen/java/pom.xml
-	mvn --quiet --batch-mode --file $< dependency:copy@generators -Dplatform=$(PLATFORM)
+	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
 	touch $@
+
+##@ House
+
+.PHONY: rename
+rename: ## give the module its real name: make rename MODULE=example.org/team/sonde
+	$(SCRIPTS)/rename.sh '$(MODULE_NAME)' '$(MODULE)'
+	$(MAKE) generate
+
+.PHONY: clean
+clean: ## remove all that was built or fetched
+	rm -rf bin .cache gen/typescript/dist gen/typescript/node_modules gen/java/target
+
+.PHONY: help
+help: ## this list
+	awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z][a-z0-9-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+# Recipes are shown where they take long or are worth copying.
+.SILENT: run system breaking fuzz help rename

@@ -13,9 +13,9 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
-	"sonde.example/collector/result"
 	"sonde.example/internal/feature"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 	"sonde.example/internal/retry"
 	"sonde.example/internal/telemetry"
 )
@@ -51,7 +51,7 @@ type Tail interface {
 
 // Results is the part of the result store that the worker writes to; result.Store fits it.
 type Results interface {
-	Put(ctx context.Context, entries ...*result.Entry) error
+	Put(ctx context.Context, entries ...*record.Entry) error
 }
 
 // Worker turns messages into stored results.
@@ -104,7 +104,7 @@ func (w *Worker) Run(ctx context.Context) error {
 type item struct {
 	message Message
 	session *feature.Session // nil when there is nothing to classify
-	entry   *result.Entry    // nil until it is known what to store
+	entry   *record.Entry    // nil until it is known what to store
 	err     error            // what becomes of the message
 }
 
@@ -116,7 +116,7 @@ func (w *Worker) handle(ctx context.Context, messages []Message) []error {
 		it := &items[i]
 		it.message = m
 		if len(m.Session.GetHead().GetCaptured()) == 0 {
-			it.entry = result.New(m.Session, nil, nil, "")
+			it.entry = record.New(m.Session, nil, nil, "")
 			continue
 		}
 		session, _ := w.sessions.Get().(*feature.Session)
@@ -176,10 +176,10 @@ func (w *Worker) classify(ctx context.Context, items []*item) {
 	}
 }
 
-func (w *Worker) entry(it *item, c *flowv1.Classification) *result.Entry {
+func (w *Worker) entry(it *item, c *flowv1.Classification) *record.Entry {
 	s := it.message.Session
 	c.Packets = s.GetHeadPackets()
-	e := result.New(s, c, it.session.Handshake(), "")
+	e := record.New(s, c, it.session.Handshake(), "")
 	if holes := it.session.HoleBytes(); holes > 0 {
 		e.Result.Evidence.PayloadHoleBytes = holes
 	}
@@ -196,7 +196,7 @@ func (w *Worker) reject(it *item, err error) {
 		return
 	}
 	w.log.Error("session cannot be classified", telemetry.KeySessionID, it.message.Session.GetId(), telemetry.KeyError, err)
-	it.entry = result.New(it.message.Session, nil, nil, err.Error())
+	it.entry = record.New(it.message.Session, nil, nil, err.Error())
 	if !w.keepPackets {
 		it.entry.Head = nil
 	}
@@ -205,7 +205,7 @@ func (w *Worker) reject(it *item, err error) {
 // store commits what has an entry, tells the session store and the tail, and leaves the context's error with what could
 // not be committed before ctx ended.
 func (w *Worker) store(ctx context.Context, items []item) {
-	var entries []*result.Entry
+	var entries []*record.Entry
 	var sessions []*flowv1.Session
 	for i := range items {
 		if it := &items[i]; it.entry != nil {

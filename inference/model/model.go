@@ -21,6 +21,7 @@ package model
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // MaxRunRows is the most rows that one run of an engine ever sees. ONNX Runtime
@@ -79,6 +80,23 @@ type Opener interface {
 	// outputs that the file leaves open, MaxRows) and to keep.
 	Open(ctx context.Context, file []byte, info *Info) (Model, error)
 }
+
+// CallOptions say how a request wants to be run. The zero value is sound.
+type CallOptions struct {
+	// Priority is PriorityInteractive or PriorityBulk; any other number, 0 among
+	// them, counts as bulk.
+	Priority uint64
+	// Timeout is how long the request may wait in the queue; 0 means as long as
+	// its context lets it.
+	Timeout time.Duration
+}
+
+// Priorities: what is interactive is run before what is bulk.
+const (
+	PriorityInteractive = 1
+	PriorityBulk        = 2
+	PriorityLevels      = 2
+)
 
 // Inputs are rows on their way in.
 type Inputs struct {

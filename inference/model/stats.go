@@ -59,6 +59,8 @@ type Run struct {
 	// Queue and Total add up, over the requests, the time in the queue and the
 	// time from arrival to answer.
 	Queue, Total time.Duration
+	// Longest is the longest of the times in the queue.
+	Longest time.Duration
 	// Input, Infer and Output are what this run took.
 	Input, Infer, Output time.Duration
 	// Ended is when.

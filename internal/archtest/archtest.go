@@ -6,6 +6,7 @@ package archtest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,14 +105,14 @@ type listed struct {
 }
 
 // Load lists the module around the working directory with all it links, and reads the imports of its own files.
-func Load() (Graph, error) {
-	module, err := goTool("list", "-m")
+func Load(ctx context.Context) (Graph, error) {
+	module, err := goTool(ctx, "list", "-m")
 	if err != nil {
 		return Graph{}, err
 	}
 	local := namer{strings.TrimSpace(string(module))}
 	// -e: a package that does not compile is the compiler's affair.
-	output, err := goTool("list", "-e", "-deps", "-json=ImportPath,Dir,Imports,Module,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles",
+	output, err := goTool(ctx, "list", "-e", "-deps", "-json=ImportPath,Dir,Imports,Module,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles",
 		local.module+"/...")
 	if err != nil {
 		return Graph{}, err
@@ -142,9 +143,9 @@ func Load() (Graph, error) {
 }
 
 // goTool runs the go command as the static agent is built.
-func goTool(args ...string) ([]byte, error) {
-	command := exec.Command("go", args...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+func goTool(ctx context.Context, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Env = append(command.Environ(), "CGO_ENABLED=0")
 	command.Stderr = os.Stderr
 	output, err := command.Output()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestHouseKeepsItsImportRules(t *testing.T) {
-	graph, err := archtest.Load()
+	graph, err := archtest.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

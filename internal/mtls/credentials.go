@@ -138,7 +138,8 @@ type AuthInfo struct {
 }
 
 // Draining is closed when the connection is to end soon: the gate drains, or the peer's certificate has expired or was
-// revoked. Streams then finish what they have in hand; an invalid peer's connection is closed 5 s later.
+// revoked. Streams then finish what they have in hand; an invalid peer's connection is closed 5 s later. It is closed as
+// well when the connection has ended.
 func (a AuthInfo) Draining() <-chan struct{} {
 	return a.conn.draining
 }
@@ -266,6 +267,7 @@ func (c *gatedConn) drain() {
 }
 
 func (c *gatedConn) Close() error {
+	c.drain()
 	c.gate.mu.Lock()
 	delete(c.gate.conns, c)
 	c.gate.mu.Unlock()

@@ -19,40 +19,41 @@ type Lane struct {
 func (k *Key) Hash(seed uint64) uint64 {
 	// The two halves of SipHash's key are the seed and an image of it (the finalizer of SplitMix64).
 	k0, k1 := seed, mix(seed)
-	s := sip{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
-	s.take(binary.LittleEndian.Uint64(k.Low[:]))
-	s.take(binary.LittleEndian.Uint64(k.Low[8:]))
-	s.take(binary.LittleEndian.Uint64(k.High[:]))
-	s.take(binary.LittleEndian.Uint64(k.High[8:]))
-	s.take(uint64(k.LowPort) | uint64(k.HighPort)<<16 | uint64(k.Scope.VLANs[0])<<32 | uint64(k.Scope.VLANs[1])<<48)
+	v := sip{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
+	v = v.take(binary.LittleEndian.Uint64(k.Low[:]))
+	v = v.take(binary.LittleEndian.Uint64(k.Low[8:]))
+	v = v.take(binary.LittleEndian.Uint64(k.High[:]))
+	v = v.take(binary.LittleEndian.Uint64(k.High[8:]))
+	v = v.take(uint64(k.LowPort) | uint64(k.HighPort)<<16 | uint64(k.Scope.VLANs[0])<<32 | uint64(k.Scope.VLANs[1])<<48)
 	// The last word has the length in its upper byte, as SipHash wants it: 47 bytes.
-	s.take(uint64(k.Scope.TunnelID) | uint64(k.Scope.Tunnel)<<32 | uint64(k.Version)<<40 | uint64(k.Protocol)<<48 | 47<<56)
-	s.v2 ^= 0xff
-	s.round()
-	s.round()
-	s.round()
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
+	v = v.take(uint64(k.Scope.TunnelID) | uint64(k.Scope.Tunnel)<<32 | uint64(k.Version)<<40 | uint64(k.Protocol)<<48 | 47<<56)
+	v.c ^= 0xff
+	v = v.round().round().round()
+	return v.a ^ v.b ^ v.c ^ v.d
 }
 
-type sip struct{ v0, v1, v2, v3 uint64 }
+// sip is SipHash's state. It is passed by value, which keeps it in registers.
+type sip struct{ a, b, c, d uint64 }
 
-func (s *sip) take(word uint64) {
-	s.v3 ^= word
-	s.round()
-	s.v0 ^= word
+func (v sip) take(word uint64) sip {
+	v.d ^= word
+	v = v.round()
+	v.a ^= word
+	return v
 }
 
-func (s *sip) round() {
-	s.v0 += s.v1
-	s.v1 = bits.RotateLeft64(s.v1, 13) ^ s.v0
-	s.v0 = bits.RotateLeft64(s.v0, 32)
-	s.v2 += s.v3
-	s.v3 = bits.RotateLeft64(s.v3, 16) ^ s.v2
-	s.v0 += s.v3
-	s.v3 = bits.RotateLeft64(s.v3, 21) ^ s.v0
-	s.v2 += s.v1
-	s.v1 = bits.RotateLeft64(s.v1, 17) ^ s.v2
-	s.v2 = bits.RotateLeft64(s.v2, 32)
+func (v sip) round() sip {
+	v.a += v.b
+	v.b = bits.RotateLeft64(v.b, 13) ^ v.a
+	v.a = bits.RotateLeft64(v.a, 32)
+	v.c += v.d
+	v.d = bits.RotateLeft64(v.d, 16) ^ v.c
+	v.a += v.d
+	v.d = bits.RotateLeft64(v.d, 21) ^ v.a
+	v.c += v.b
+	v.b = bits.RotateLeft64(v.b, 17) ^ v.c
+	v.c = bits.RotateLeft64(v.c, 32)
+	return v
 }
 
 func mix(x uint64) uint64 {

@@ -2,17 +2,21 @@ package packet
 
 import "encoding/binary"
 
-// open goes on size bytes further in, inside a tunnel. What has been read so far is kept: it is the answer if the inside
-// cannot be read. Fragments are not opened, for only the first one would show what is inside.
+// open goes on size bytes further in, inside a tunnel; what has been read so far remains the answer if the inside cannot be
+// read. Fragments are not opened, for only the first one would show what is inside.
 func (c *cursor) open(kind TunnelKind, id uint32, size int, inside next) next {
 	if c.tunnels == MaxTunnels || c.info.Fragment != NotFragmented {
 		return done
 	}
-	c.tunnels++
-	c.carrier = *c.info
+	carrier := *c.info
 	c.info.Key.Scope.Tunnel, c.info.Key.Scope.TunnelID = kind, id
 	c.at += size
-	return inside
+	c.tunnels++
+	c.layers++
+	if c.walk(inside) != OK { // at most MaxTunnels deep
+		*c.info = carrier
+	}
+	return done
 }
 
 // gre reads a version 0 header (RFC 2784, RFC 2890). With source routes (RFC 1701) or as version 1 (PPTP) it stays shut.

@@ -57,12 +57,7 @@ func (w *Walker) add(kind TunnelKind, ports []uint16) {
 func (w *Walker) Walk(link LinkType, frame []byte, original int, info *Info) Verdict {
 	*info = Info{}
 	c := cursor{walker: w, frame: frame, end: max(original, len(frame)), info: info}
-	verdict := c.walk(c.begin(link))
-	if verdict != OK && c.tunnels > 0 {
-		*info = c.carrier
-		return OK
-	}
-	return verdict
+	return c.walk(c.begin(link))
 }
 
 // A next names the header that follows. Most headers name their successor by EtherType, so the rest of the walk does,
@@ -100,7 +95,6 @@ type cursor struct {
 	info    *Info
 	layers  int
 	tunnels int
-	carrier Info // what info was before the last tunnel was opened
 }
 
 // rest returns the captured bytes from the next header to the end of the packet.

@@ -74,8 +74,8 @@ func Caller(ctx context.Context) (mtls.Identity, bool) {
 }
 
 // Draining returns a channel that is closed when the call is to end soon: the server stops, or the caller's certificate
-// has expired or was revoked. A handler of a long stream says so in its own words, finishes what it has in hand and
-// returns; after the drain timeout, or 5 s for a certificate, the connection is cut.
+// has expired or was revoked; or when its connection has ended. A handler of a long stream says so in its own words,
+// finishes what it has in hand and returns; after the drain timeout, or 5 s for a certificate, the connection is cut.
 func Draining(ctx context.Context) <-chan struct{} {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c.draining

@@ -84,3 +84,24 @@ func corpus(t *testing.T, table string) [][]string {
 	}
 	return rows[1:]
 }
+
+// TestFoundCorpus reads captures found in other projects' test suites: a file is either read to its end, with as many
+// packets as another reader has found, or says where it is broken.
+func TestFoundCorpus(t *testing.T) {
+	for _, row := range corpus(t, "odd/captures.csv") {
+		source, err := file.Open(t.Context(), filepath.Join(os.Getenv("SONDE_TEST_CORPUS"), "odd", "captures", row[0]), file.Options{})
+		if err != nil {
+			t.Log(err)
+			continue
+		}
+		packets, _ := read(t, source)
+		if warning := source.Warning(); warning != nil {
+			t.Log(warning)
+		} else if strconv.Itoa(packets) != row[6] {
+			t.Errorf("%s: got %d packets, want %s", row[0], packets, row[6])
+		}
+		if err := source.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

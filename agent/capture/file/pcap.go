@@ -73,6 +73,9 @@ func (p *pcap) uint32(b []byte) uint32 {
 func (p *pcap) linkType() (packet.LinkType, bool) { return p.link, true }
 
 func (p *pcap) next(ctx context.Context, in *input) ([]byte, capture.Info, error) {
+	if err := in.begin(ctx); err != nil {
+		return nil, capture.Info{}, err
+	}
 	header, err := in.peek(ctx, recordBytes)
 	if err != nil {
 		return nil, capture.Info{}, err

@@ -65,7 +65,10 @@ func openPcapng(ctx context.Context, in *input) (*pcapng, error) {
 		return nil, err
 	}
 	for len(p.interfaces) == 0 && p.failed == nil {
-		header, err := in.peek(ctx, 8)
+		err := in.begin(ctx)
+		if err == nil {
+			header, err = in.peek(ctx, 8)
+		}
 		if err == nil && isPacket(p.uint32(header)) {
 			break
 		}
@@ -107,6 +110,9 @@ func (p *pcapng) next(ctx context.Context, in *input) ([]byte, capture.Info, err
 // block consumes the next block, or nothing if there is an error, and returns what is between its lengths. What changes
 // the state, sections and interfaces, it applies; what is of no use it steps over and returns empty.
 func (p *pcapng) block(ctx context.Context, in *input) (kind uint32, body []byte, err error) {
+	if err := in.begin(ctx); err != nil {
+		return 0, nil, err
+	}
 	header, err := in.peek(ctx, 8)
 	if err != nil {
 		return 0, nil, err

@@ -58,7 +58,8 @@ func (p Program) Instructions() []bpf.RawInstruction {
 }
 
 // Compile turns filter text (pcap-filter(7)) into a program for frames of the given link type. Empty text, or nothing but
-// white space, takes every packet. The error names the text and says what libpcap says.
+// white space, takes every packet. Host names in it are looked up now, by this host. The error names the text and says
+// what libpcap says; "protochain" is refused, since its programs have loops, which no kernel takes.
 func Compile(text string, link packet.LinkType) (Program, error) {
 	return compileText(text, link)
 }

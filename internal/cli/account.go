@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
+)
+
+func newAccount(s streams) *cobra.Command {
+	c, agent, asJSON := newClient(), "", false
+	cmd := &cobra.Command{
+		Use:     "account",
+		GroupID: "use",
+		Short:   "Print the ledger: where every packet went",
+		Long: `Print the ledger: where every packet went, for each lane of each agent, and the sum.
+
+  seen     = filtered + non_ip + undecodable + frag_unmatched + dup + cut + accepted
+  accepted = applied + rejected + dropped + released + lost + on the way
+  cut + accepted = the packets that stored results count
+
+The residual is what these leave over; at rest it is 0.`,
+		Example: "  sonde account\n  sonde account --agent probe-7 --json | jq .total.residual",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), cmd.Flags(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				ledger, err := fleetv1.NewFleetServiceClient(conn).GetLedger(ctx, &fleetv1.GetLedgerRequest{Agent: agent})
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					text, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(ledger)
+					if err != nil {
+						return err
+					}
+					_, err = fmt.Fprintf(s.out, "%s\n", text)
+					return err
+				}
+				return errors.Join(ledgerTable(s.out, ledger.GetEntries()), ledgerLine(s.out, ledger.GetTotal()))
+			})
+		},
+	}
+	c.registerFlags(cmd.Flags())
+	cmd.Flags().StringVar(&agent, "agent", "", "only this agent")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the answer of FleetService.GetLedger as JSON")
+	return cmd
+}
+
+// term is one term of the ledger.
+type ledgerTerm struct {
+	name  string
+	value uint64
+}
+
+// ledgerTerms lists the terms in the order in which packets meet them.
+func ledgerTerms(e *fleetv1.LedgerEntry) []ledgerTerm {
+	c, p := e.GetCounters(), e.GetSpool()
+	return []ledgerTerm{
+		{"seen", c.GetSeen()}, {"filtered", c.GetFiltered()}, {"non_ip", c.GetNonIp()}, {"undecodable", c.GetUndecodable()},
+		{"frag_unmatched", c.GetFragUnmatched()}, {"dup", c.GetDup()}, {"cut", c.GetCut()}, {"accepted", c.GetAccepted()},
+		{"applied", e.GetApplied()}, {"rejected", e.GetRejected()}, {"dropped", p.GetDropped()}, {"released", p.GetReleased()},
+		{"lost_crash", e.GetLostCrash()}, {"mismatched", e.GetMismatched()}, {"kernel_dropped", c.GetKernelDropped()},
+		{"sessions", e.GetOpenedSessions()}, {"results", e.GetStoredSessions()}, {"pending", e.GetPendingSessions()},
+	}
+}
+
+func ledgerTable(out io.Writer, entries []*fleetv1.LedgerEntry) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for i, e := range entries {
+		terms := ledgerTerms(e)
+		if i == 0 {
+			names := make([]string, len(terms))
+			for j, t := range terms {
+				names[j] = strings.ToUpper(t.name)
+			}
+			if _, err := fmt.Fprintf(w, "AGENT\tEPOCH\tLANE\t%s\tRESIDUAL\t\n", strings.Join(names, "\t")); err != nil {
+				return err
+			}
+		}
+		values := make([]string, len(terms))
+		for j, t := range terms {
+			values[j] = fmt.Sprint(t.value)
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%x\t%d\t%s\t%d\t\n", e.GetAgent(), e.GetEpoch(), e.GetLane(), strings.Join(values, "\t"), e.GetResidual()); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// ledgerLine is the sum in one line; terms that are 0 are left out, but for those that everyone looks for.
+func ledgerLine(out io.Writer, e *fleetv1.LedgerEntry) error {
+	var b strings.Builder
+	b.WriteString("ledger:")
+	for _, t := range ledgerTerms(e) {
+		if t.value != 0 || t.name == "seen" || t.name == "results" {
+			fmt.Fprintf(&b, " %s=%d", t.name, t.value)
+		}
+	}
+	_, err := fmt.Fprintf(out, "%s residual=%d\n", b.String(), e.GetResidual())
+	return err
+}
+
+func newAgents(s streams) *cobra.Command {
+	c := newClient()
+	cmd := &cobra.Command{
+		Use:     "agents",
+		GroupID: "use",
+		Short:   "List the agents that the collector knows",
+		Example: "  sonde agents",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), cmd.Flags(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				response, err := fleetv1.NewFleetServiceClient(conn).ListAgents(ctx, &fleetv1.ListAgentsRequest{})
+				if err != nil {
+					return err
+				}
+				return agentTable(s.out, response.GetAgents())
+			})
+		},
+	}
+	c.registerFlags(cmd.Flags())
+	return cmd
+}
+
+func agentTable(out io.Writer, agents []*fleetv1.Agent) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if _, err := fmt.Fprintln(w, "NAME\tSTATE\tSEEN\tVERSION\tLANES\tREVISION\tPEER\tCAPTURES"); err != nil {
+		return err
+	}
+	for _, a := range agents {
+		points := make([]string, len(a.GetCapturePoints()))
+		for i, p := range a.GetCapturePoints() {
+			points[i] = printable(p.GetName())
+		}
+		state := strings.ToLower(strings.TrimPrefix(a.GetState().String(), "AGENT_STATE_"))
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", a.GetName(), state, a.GetSeenTime().AsTime().Format(time.RFC3339),
+			printable(a.GetVersion()), a.GetLanes(), a.GetConfigRevision(), a.GetPeer(), strings.Join(points, " ")); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}

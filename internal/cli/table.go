@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	queryv1 "sonde.example/gen/go/sonde/query/v1"
+)
+
+// writer shows results: as a table for people, or one JSON object a line. Its columns line up between two flushes.
+type writer struct {
+	json   bool
+	buffer *bufio.Writer
+	table  *tabwriter.Writer
+	titled bool
+}
+
+func newWriter(out io.Writer, asJSON bool) *writer {
+	w := &writer{json: asJSON, buffer: bufio.NewWriter(out)}
+	w.table = tabwriter.NewWriter(w.buffer, 0, 0, 2, ' ', 0)
+	return w
+}
+
+func (w *writer) write(r *queryv1.Result) error {
+	if w.json {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = w.buffer.Write(append(line, '\n'))
+		return err
+	}
+	if !w.titled {
+		w.titled = true
+		if _, err := fmt.Fprintln(w.table, "SESSION\tSTART\tPROTO\tCLIENT\tSERVER\tPACKETS\tBYTES\tLABEL\tPROB\tNAME"); err != nil {
+			return err
+		}
+	}
+	c := r.GetClassification()
+	probability := ""
+	if c != nil {
+		probability = strconv.FormatFloat(float64(c.GetProbability()), 'f', 2, 32)
+	}
+	_, err := fmt.Fprintf(w.table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
+		r.GetSessionId(), r.GetStartTime().AsTime().Format("2006-01-02 15:04:05.000"), protocolName(r.GetIpProtocol()),
+		endpointText(r.GetClient()), endpointText(r.GetServer()),
+		r.GetForward().GetPackets()+r.GetReverse().GetPackets(), byteText(r.GetForward().GetBytes()+r.GetReverse().GetBytes()),
+		labelText(r), probability, printable(r.GetHandshake().GetServerName()))
+	return err
+}
+
+func (w *writer) flush() error {
+	if err := w.table.Flush(); err != nil {
+		return err
+	}
+	return w.buffer.Flush()
+}
+
+// jsonLine is protojson's form with proto field names and every field printed.
+func jsonLine(r *queryv1.Result) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(r)
+}
+
+// labelText is what a person wants to read: the label, or that there is none and why.
+func labelText(r *queryv1.Result) string {
+	switch c := r.GetClassification(); {
+	case r.GetState() == queryv1.ResultState_RESULT_STATE_FAILED:
+		return "failed"
+	case c == nil:
+		return "-"
+	case c.GetUnknown():
+		return "unknown (" + c.GetLabel() + "?)"
+	default:
+		return c.GetLabel()
+	}
+}
+
+func endpointText(e *queryv1.Endpoint) string {
+	if e.GetPort() == 0 {
+		return e.GetAddress()
+	}
+	return net.JoinHostPort(e.GetAddress(), strconv.Itoa(int(e.GetPort())))
+}
+
+// protocolName gives the usual name of a protocol, or its IANA number.
+func protocolName(number uint32) string {
+	switch number {
+	case 1:
+		return "icmp"
+	case 2:
+		return "igmp"
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	case 47:
+		return "gre"
+	case 50:
+		return "esp"
+	case 51:
+		return "ah"
+	case 58:
+		return "icmpv6"
+	case 89:
+		return "ospf"
+	case 132:
+		return "sctp"
+	}
+	return strconv.Itoa(int(number))
+}
+
+// byteText shows a number of bytes with three digits at most before its unit.
+func byteText(n uint64) string {
+	const unit = 1000
+	if n < unit {
+		return strconv.FormatUint(n, 10)
+	}
+	value, suffix := float64(n), ""
+	for _, suffix = range []string{"k", "M", "G", "T", "P"} {
+		if value /= unit; value < unit {
+			break
+		}
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + suffix
+}
+
+// printable keeps what a stranger put on the wire from moving the cursor about.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
