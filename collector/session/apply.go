@@ -225,7 +225,7 @@ func (l *lane) update(s *state, u *Update, place uint64, now time.Duration) {
 		return
 	}
 	l.change(s, place, now)
-	if version.ended && !s.handed.ended || version.head > s.handed.head && s.full(l.store.o.Head) {
+	if version.ended || version.head > s.handed.head && s.full(l.store.o.Head) {
 		l.handOver(s)
 	}
 }
