@@ -49,7 +49,7 @@ type Collector struct {
 	ingest   *ingest.Service
 	sessions sessions
 	sweeper  *session.Sweeper
-	queue    dispatch.Queue
+	queue    queue
 	relay    *dispatch.Relay
 	worker   *dispatch.Worker
 	results  results
@@ -134,7 +134,7 @@ func (d *Collector) wire(walker *packet.Walker, inference grpc.ClientConnInterfa
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
 		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walker: walker, Log: d.log,
-		Metrics: dispatch.NewMetrics(reg), DropPackets: d.config.KeepPackets == 0,
+		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: d.config.KeepPackets == 0,
 	})
 	ledger := fleet.New(d.ingest, d.sessions, d.results)
 	d.law = &law{ledger: ledger}
