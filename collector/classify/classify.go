@@ -6,9 +6,11 @@ package classify
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +31,12 @@ import (
 // callTimeout bounds one request: a hundred times what a full one takes on a busy machine.
 const callTimeout = 2 * time.Second
 
+// Names of a model's outputs: FP32 [rows, labels] and FP32 [rows].
+const (
+	outputProbabilities = "probs"
+	outputEnergy        = "energy"
+)
+
 // maxVersions bounds what is remembered of models that have answered.
 const maxVersions = 16
 
@@ -44,7 +52,7 @@ type Client struct {
 	versions map[string]*label.Set
 }
 
-// buffers are the three columns of one request. A request's bytes are free again when the call has returned.
+// buffers are the three columns of one request. gRPC has encoded them when the call returns; then they are free again.
 type buffers struct {
 	row                 feature.Row
 	bytes, series, meta []byte
@@ -60,8 +68,8 @@ func New(conn grpc.ClientConnInterface, model string, log *slog.Logger) *Client 
 }
 
 // Classify returns one classification for each session, in order, without the number of packets that each rests on. A
-// permanent error (retry.Permanent) says that the server took the request and these sessions cannot be classified; any
-// other that the server is away, busy, or has no model that fits.
+// permanent error (retry.Permanent) says that the server has a model that fits, took the request, and these sessions
+// cannot be classified; any other that the server is away, busy, or has no model that fits.
 func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*flowv1.Classification, error) {
 	b, _ := c.buffers.Get().(*buffers)
 	defer c.buffers.Put(b)
@@ -69,9 +77,14 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if c.unknown() {
+		if err := c.Ready(ctx); err != nil { // lest a model of another schema turns sessions down
+			return nil, err
+		}
+	}
 	response, err := c.server.ModelInfer(ctx, b.request(c.model, len(sessions)))
 	if err != nil {
-		return nil, outcome(err)
+		return nil, c.outcome(ctx, err)
 	}
 	version := response.GetModelVersion()
 	labels, err := c.labels(ctx, version)
@@ -80,7 +93,11 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 	}
 	classifications, err := read(response, labels, len(sessions))
 	if err != nil {
-		return nil, retry.Permanent(err)
+		if errors.Is(err, label.ErrOutput) {
+			return nil, retry.Permanent(err)
+		}
+		c.forget(version) // it may have been loaded again with other labels
+		return nil, fmt.Errorf("model %s version %s: %w", c.model, version, err)
 	}
 	for _, classification := range classifications {
 		classification.Model, classification.ModelVersion = response.GetModelName(), version
@@ -90,31 +107,50 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 
 // Ready tells whether the server has a model that fits. It asks the server.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.labels(ctx, "")
+	_, err := c.ask(ctx, "")
 	return err
 }
 
-// labels returns what the model says of its outputs, asking the server once for each version.
+// outcome judges an error of the server. What it says of the request itself is permanent, if the model that it has now
+// fits; all else may pass.
+func (c *Client) outcome(ctx context.Context, err error) error {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.Internal, codes.OutOfRange, codes.DataLoss:
+		if unready := c.Ready(ctx); unready != nil {
+			return fmt.Errorf("%w; %w", err, unready)
+		}
+		return retry.Permanent(err)
+	}
+	if wait, ok := rpc.RetryDelay(err); ok {
+		return retry.After(err, wait)
+	}
+	return err
+}
+
+// unknown tells whether no version of the model has answered yet.
+func (c *Client) unknown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.versions) == 0
+}
+
+func (c *Client) forget(version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.versions, version)
+}
+
+// labels returns what a version of the model says of its outputs; the server is asked once.
 func (c *Client) labels(ctx context.Context, version string) (*label.Set, error) {
 	c.mu.Lock()
 	set := c.versions[version]
 	c.mu.Unlock()
-	if set != nil && version != "" {
+	if set != nil {
 		return set, nil
 	}
-	metadata, err := c.server.ModelMetadata(ctx, &kservev2.ModelMetadataRequest{Name: c.model, Version: version})
+	set, err := c.ask(ctx, version)
 	if err != nil {
-		return nil, fmt.Errorf("metadata of model %s: %w", c.model, err)
-	}
-	if set, err = label.Read(metadata.GetProperties()); err != nil {
-		return nil, fmt.Errorf("model %s version %s: %w", c.model, version, err)
-	}
-	if want := feature.SchemaSHA256(); set.SchemaSHA256 != want {
-		return nil, fmt.Errorf("model %s version %s was trained on feature schema %.12s, this collector computes %.12s: load another version",
-			c.model, version, set.SchemaSHA256, want)
-	}
-	if version == "" {
-		return set, nil
+		return nil, err
 	}
 	c.log.Info("model answers", telemetry.KeyModel, c.model, telemetry.KeyModelVersion, version)
 	c.mu.Lock()
@@ -126,16 +162,42 @@ func (c *Client) labels(ctx context.Context, version string) (*label.Set, error)
 	return set, nil
 }
 
-// outcome marks what the server says of the request itself as permanent; all else may pass.
-func outcome(err error) error {
-	switch status.Code(err) {
-	case codes.InvalidArgument, codes.Internal, codes.OutOfRange, codes.DataLoss:
-		return retry.Permanent(err)
+// ask reads what a version says of itself, the newest one when it is empty, and refuses one of another feature schema.
+func (c *Client) ask(ctx context.Context, version string) (*label.Set, error) {
+	properties, err := c.properties(ctx, version)
+	if err != nil {
+		err = fmt.Errorf("metadata of model %s: %w", c.model, err)
+		if wait, ok := rpc.RetryDelay(err); ok {
+			return nil, retry.After(err, wait)
+		}
+		return nil, err
 	}
-	if wait, ok := rpc.RetryDelay(err); ok {
-		return retry.After(err, wait)
+	set, err := label.Read(properties)
+	if err != nil {
+		return nil, fmt.Errorf("model %s version %q: %w", c.model, version, err)
 	}
-	return err
+	if want := feature.SchemaSHA256(); set.SchemaSHA256 != want {
+		return nil, fmt.Errorf("model %s version %q was trained on feature schema %.12s, this collector computes %.12s: load another version",
+			c.model, version, set.SchemaSHA256, want)
+	}
+	return set, nil
+}
+
+// properties are in a model's metadata. Triton's has none; there they stand as parameters in the model's configuration.
+func (c *Client) properties(ctx context.Context, version string) (map[string]string, error) {
+	metadata, err := c.server.ModelMetadata(ctx, &kservev2.ModelMetadataRequest{Name: c.model, Version: version})
+	if err != nil || len(metadata.GetProperties()) > 0 {
+		return metadata.GetProperties(), err
+	}
+	response, err := c.server.ModelConfig(ctx, &kservev2.ModelConfigRequest{Name: c.model, Version: version})
+	if status.Code(err) == codes.Unimplemented { // a server that knows the protocol's six calls only
+		return nil, nil
+	}
+	properties := map[string]string{}
+	for name, parameter := range response.GetConfig().GetParameters() {
+		properties[name] = parameter.GetStringValue()
+	}
+	return properties, err
 }
 
 func (b *buffers) fill(sessions []*feature.Session) {
@@ -162,12 +224,11 @@ func (b *buffers) request(model string, rows int) *kservev2.ModelInferRequest {
 	return &kservev2.ModelInferRequest{
 		ModelName: model,
 		Inputs: []*kservev2.ModelInferRequest_InferInputTensor{
-			tensor("bytes", "UINT8", feature.ByteColumns),
-			tensor("series", "FP32", feature.SeriesRows, feature.MaxPackets),
-			tensor("meta", "FP32", feature.MetaColumns),
+			tensor(feature.TensorBytes, "UINT8", feature.ByteColumns),
+			tensor(feature.TensorSeries, "FP32", feature.SeriesRows, feature.MaxPackets),
+			tensor(feature.TensorMeta, "FP32", feature.MetaColumns),
 		},
-		Outputs: []*kservev2.ModelInferRequest_InferRequestedOutputTensor{{Name: "probs"}, {Name: "energy"}},
-		// Encoded while the call is being made; the buffers are not written to before it has returned.
+		Outputs:          []*kservev2.ModelInferRequest_InferRequestedOutputTensor{{Name: outputProbabilities}, {Name: outputEnergy}},
 		RawInputContents: [][]byte{b.bytes, b.series, b.meta},
 	}
 }
@@ -175,11 +236,11 @@ func (b *buffers) request(model string, rows int) *kservev2.ModelInferRequest {
 // read takes the answer apart, checking everything that another server might do otherwise.
 func read(response *kservev2.ModelInferResponse, labels *label.Set, rows int) ([]*flowv1.Classification, error) {
 	columns := len(labels.Labels)
-	probabilities, err := floats(response, "probs", rows*columns)
+	probabilities, err := floats(response, outputProbabilities, rows, columns)
 	if err != nil {
 		return nil, err
 	}
-	energies, err := floats(response, "energy", rows)
+	energies, err := floats(response, outputEnergy, rows, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -192,23 +253,34 @@ func read(response *kservev2.ModelInferResponse, labels *label.Set, rows int) ([
 	return classifications, nil
 }
 
-func floats(response *kservev2.ModelInferResponse, name string, count int) ([]float32, error) {
-	for i, output := range response.GetOutputs() {
-		if output.GetName() != name {
-			continue
-		}
-		if i >= len(response.GetRawOutputContents()) || output.GetDatatype() != "FP32" {
-			return nil, fmt.Errorf("output %s: %s without raw contents, expected raw FP32", name, output.GetDatatype())
-		}
-		raw := response.GetRawOutputContents()[i]
-		if len(raw) != 4*count {
-			return nil, fmt.Errorf("output %s: %d bytes, expected %d", name, len(raw), 4*count)
-		}
-		values := make([]float32, count)
-		for j := range values {
-			values[j] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*j:]))
-		}
-		return values, nil
+// floats returns an output of so many rows and columns.
+func floats(response *kservev2.ModelInferResponse, name string, rows, columns int) ([]float32, error) {
+	at := slices.IndexFunc(response.GetOutputs(), func(o *kservev2.ModelInferResponse_InferOutputTensor) bool { return o.GetName() == name })
+	if at < 0 {
+		return nil, fmt.Errorf("output %s is missing from the answer", name)
 	}
-	return nil, fmt.Errorf("output %s is missing from the answer", name)
+	output := response.GetOutputs()[at]
+	if output.GetDatatype() != "FP32" || !shaped(output.GetShape(), rows, columns) {
+		return nil, fmt.Errorf("output %s is %s %d, expected FP32 [%d %d]", name, output.GetDatatype(), output.GetShape(), rows, columns)
+	}
+	if at >= len(response.GetRawOutputContents()) {
+		return nil, fmt.Errorf("output %s has no raw contents", name)
+	}
+	raw := response.GetRawOutputContents()[at]
+	if len(raw) != 4*rows*columns {
+		return nil, fmt.Errorf("output %s: %d bytes, expected %d", name, len(raw), 4*rows*columns)
+	}
+	values := make([]float32, rows*columns)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return values, nil
+}
+
+// shaped tells whether a shape is [rows columns]; a single column may be left out.
+func shaped(shape []int64, rows, columns int) bool {
+	if columns == 1 && len(shape) == 1 {
+		return shape[0] == int64(rows)
+	}
+	return len(shape) == 2 && shape[0] == int64(rows) && shape[1] == int64(columns)
 }

@@ -5,7 +5,7 @@ import (
 
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
-	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 // backlog is how many results a watch holds for its reader: about a second of a busy collector, some 2 MB.
@@ -23,7 +23,7 @@ func NewHub() *Hub { return &Hub{watches: map[*watch]struct{}{}} }
 
 // watch is one reader.
 type watch struct {
-	filter result.Filter
+	filter record.Filter
 	ready  chan struct{} // holds one token when there is something to take
 
 	mu      sync.Mutex // guards what follows
@@ -40,7 +40,7 @@ func (h *Hub) Publish(results ...*queryv1.Result) {
 	}
 }
 
-func (h *Hub) watch(filter result.Filter) *watch {
+func (h *Hub) watch(filter record.Filter) *watch {
 	w := &watch{filter: filter, ready: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()

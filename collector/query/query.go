@@ -12,7 +12,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
-	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 	"sonde.example/internal/rpc"
 )
 
@@ -26,7 +26,7 @@ const (
 type Results interface {
 	Get(ctx context.Context, sessionID string) (*queryv1.Result, error)
 	Packets(ctx context.Context, sessionID string) (*flowv1.Packets, error)
-	List(ctx context.Context, f result.Filter, pageSize int, pageToken string) ([]*queryv1.Result, string, error)
+	List(ctx context.Context, f record.Filter, pageSize int, pageToken string) ([]*queryv1.Result, string, error)
 }
 
 // Service is the QueryService.
@@ -123,16 +123,16 @@ func (s *Service) WatchResults(r *queryv1.WatchResultsRequest, stream grpc.Serve
 	}
 }
 
-func parse(text string) (result.Filter, error) {
-	filter, err := result.ParseFilter(text)
+func parse(text string) (record.Filter, error) {
+	filter, err := record.ParseFilter(text)
 	if err != nil {
-		return result.Filter{}, rpc.InvalidArgument("filter", "%v", err)
+		return record.Filter{}, rpc.InvalidArgument("filter", "%v", err)
 	}
 	return filter, nil
 }
 
 func notFound(err error, sessionID string) error {
-	if errors.Is(err, result.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		return rpc.NotFound("session", sessionID)
 	}
 	return err

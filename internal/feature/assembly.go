@@ -1,6 +1,5 @@
 package feature
 
-
 // maxAhead is how far a segment may lie behind the start of its stream. A head's packets cannot reach that far, so a
 // segment that does belongs to something else, for example a reset with an invented sequence number.
 const maxAhead = 1 << 24

@@ -2,26 +2,21 @@ package feature
 
 import "math"
 
-// Row is one session's input to a model. The caller owns the memory; MakeRow makes it.
+// Row is one session's input to a model.
 type Row struct {
-	Bytes  []byte    // BytesLength
-	Series []float32 // SeriesLength
-	Meta   []float32 // MetaLength
+	Bytes  [ByteColumns]byte
+	Series [SeriesColumns]float32
+	Meta   [MetaColumns]float32
 }
 
-// MakeRow returns a row with memory of its own.
-func MakeRow() Row {
-	return Row{make([]byte, BytesLength), make([]float32, SeriesLength), make([]float32, MetaLength)}
-}
-
-// Extract fills out, whose slices must have the lengths that Row says, from what FromHead or FromNative has read. It
-// allocates nothing and is the only place where features are made.
-func (s *Session) Extract(out Row) {
-	clear(out.Bytes)
+// Extract fills out from what FromHead or FromNative has read. It allocates nothing and is the only place where features
+// are made.
+func (s *Session) Extract(out *Row) {
+	clear(out.Bytes[:])
 	s.reveal(forward, out.Bytes[:clientBytes:clientBytes])
 	s.reveal(reverse, out.Bytes[clientBytes:])
 
-	clear(out.Series)
+	clear(out.Series[:])
 	for i, p := range s.packets {
 		out.Series[i] = float32(p.Size)
 		out.Series[MaxPackets+i] = 1
@@ -35,7 +30,7 @@ func (s *Session) Extract(out Row) {
 	for i := range out.Meta {
 		out.Meta[i] = nan
 	}
-	m := (*[MetaLength]float32)(out.Meta)
+	m := &out.Meta
 	s.transport(m)
 	s.totals(m)
 	s.payload(m, forward)

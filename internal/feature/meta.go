@@ -91,7 +91,7 @@ const (
 )
 
 // columnNames are written into the schema.
-var columnNames = func() (names [MetaLength]string) {
+var columnNames = func() (names [MetaColumns]string) {
 	copy(names[:], []string{
 		"is TCP", "is UDP", "is ICMP", "is ICMPv6", "is IGMP", "is SCTP", "is another IP protocol", "IP protocol number",
 		"packets", "client's share of payload bytes", "log1p of microseconds from first to last packet",
@@ -127,7 +127,7 @@ var columnNames = func() (names [MetaLength]string) {
 // Length relations are counted only near zero, where they mean something: a length field counts what follows it.
 const nearLength = 32
 
-func (s *Session) transport(m *[MetaLength]float32) {
+func (s *Session) transport(m *[MetaColumns]float32) {
 	p := s.protocol
 	m[columnTCP] = bit(p == protocolTCP)
 	m[columnUDP] = bit(p == protocolUDP)
@@ -144,7 +144,7 @@ func (s *Session) transport(m *[MetaLength]float32) {
 	m[columnProtocol] = float32(p)
 }
 
-func (s *Session) totals(m *[MetaLength]float32) {
+func (s *Session) totals(m *[MetaColumns]float32) {
 	m[columnPackets] = float32(len(s.packets))
 	var duration, answer float64
 	var bytesOf, gaps, counts [2]float64
@@ -192,7 +192,7 @@ func (s *Session) totals(m *[MetaLength]float32) {
 }
 
 // payload fills a direction's block.
-func (s *Session) payload(m *[MetaLength]float32, d direction) {
+func (s *Session) payload(m *[MetaColumns]float32, d direction) {
 	block := m[columnForward : columnForward+directionColumns]
 	if d == reverse {
 		block = m[columnReverse : columnReverse+directionColumns]
@@ -322,7 +322,7 @@ func lengths(block []float32, m []byte, size int) {
 }
 
 // handshakes fills what TLS, DTLS and QUIC tell.
-func (s *Session) handshakes(m *[MetaLength]float32) {
+func (s *Session) handshakes(m *[MetaColumns]float32) {
 	f := &s.found
 	client, server := &f.tls[forward], &f.tls[reverse]
 	m[columnDTLS] = bit(client.datagrams || server.datagrams)

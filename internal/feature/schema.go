@@ -9,12 +9,12 @@ import (
 
 // Sizes of one Row's tensors.
 const (
-	BytesLength  = 784 // UINT8 [784]
-	SeriesRows   = 4
-	SeriesLength = SeriesRows * MaxPackets // FP32 [4,24], row-major
-	MetaLength   = 96                      // FP32 [96]
+	ByteColumns   = 784 // UINT8 [784]
+	SeriesRows    = 4
+	SeriesColumns = SeriesRows * MaxPackets // FP32 [4,24], row-major
+	MetaColumns   = 96                      // FP32 [96]
 
-	clientBytes = 512 // of BytesLength, the rest is the server's
+	clientBytes = 512 // of ByteColumns, the rest is the server's
 )
 
 // SchemaVersion counts the schemas that models were shipped for.
@@ -59,11 +59,11 @@ var describe = sync.OnceValue(func() description {
 		Version: SchemaVersion,
 		Code:    code,
 		Tensors: []tensor{
-			{TensorBytes, "UINT8", []int{BytesLength}, "payload only, names and random bytes zeroed; the client's first 512 bytes, " +
+			{TensorBytes, "UINT8", []int{ByteColumns}, "payload only, names and random bytes zeroed; the client's first 512 bytes, " +
 				"then the server's first 272, each padded with zeros", nil},
 			{TensorSeries, "FP32", []int{SeriesRows, MaxPackets}, "one column a packet in the order of the capture, padded with zeros",
 				[]string{"payload size in bytes", "direction: 1 client, -1 server", "log1p of microseconds since the packet before", "mask: 1 packet, 0 padding"}},
-			{TensorMeta, "FP32", []int{MetaLength}, "NaN is absent", columnNames[:]},
+			{TensorMeta, "FP32", []int{MetaColumns}, "NaN is absent", columnNames[:]},
 		},
 		Tokens: tokenNames[:],
 	})

@@ -119,29 +119,39 @@ func (s *Set) Classify(probabilities []float32, energy float32, top int) (*flowv
 	if top <= 0 {
 		top = defaultTop
 	}
-	order := make([]int, len(probabilities))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch pa, pb := probabilities[a], probabilities[b]; {
-		case pa > pb:
-			return -1
-		case pa < pb:
-			return 1
-		}
-		return a - b
-	})
-	best := order[0]
+	var room [defaultTop]int
+	best := mostProbable(probabilities, top, room[:0])
+	first := best[0]
 	c := &flowv1.Classification{
-		Label: s.Labels[best].Name, Category: s.Labels[best].Category, Probability: min(probabilities[best], 1),
-		Unknown: s.unknown(best, float64(probabilities[best]), float64(energy)),
-		Top:     make([]*flowv1.Label, 0, min(top, len(order))),
+		Label: s.Labels[first].Name, Category: s.Labels[first].Category, Probability: min(probabilities[first], 1),
+		Unknown: s.unknown(first, float64(probabilities[first]), float64(energy)),
+		Top:     make([]*flowv1.Label, len(best)),
 	}
-	for _, i := range order[:min(top, len(order))] {
-		c.Top = append(c.Top, &flowv1.Label{Name: s.Labels[i].Name, Probability: min(probabilities[i], 1)})
+	labels := make([]flowv1.Label, len(best)) // one piece of memory for all
+	for i, at := range best {
+		c.Top[i] = &labels[i]
+		c.Top[i].Name, c.Top[i].Probability = s.Labels[at].Name, min(probabilities[at], 1)
 	}
 	return c, nil
+}
+
+// mostProbable appends to best, which is empty, the positions of the greatest probabilities, greatest first; of equal
+// ones the first.
+func mostProbable(probabilities []float32, top int, best []int) []int {
+	for i, p := range probabilities {
+		if len(best) == top && p <= probabilities[best[top-1]] {
+			continue
+		}
+		at := len(best)
+		for at > 0 && probabilities[best[at-1]] < p {
+			at--
+		}
+		if len(best) == top {
+			best = best[:top-1]
+		}
+		best = slices.Insert(best, at, i)
+	}
+	return best
 }
 
 func (s *Set) unknown(label int, probability, energy float64) bool {

@@ -10,7 +10,8 @@ import (
 
 // BufferMarshaler is a message that writes itself as valid protobuf without copying what is large: a blob is a buffer of
 // its own in the slice. gRPC frees the slice, once, when its bytes are on their way, perhaps long after SendMsg returned;
-// a message that keeps a buffer for itself, to send it again, takes a reference first. Small buffers may come from pool.
+// a message that keeps a buffer for itself, to send it again, takes a reference first. Buffers of 1 KiB and more may come
+// from pool; smaller ones gRPC does not give back, so they are better allocated.
 type BufferMarshaler interface {
 	MarshalBuffers(pool mem.BufferPool) (mem.BufferSlice, error)
 }

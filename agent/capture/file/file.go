@@ -3,7 +3,7 @@
 // sense the packets before that point count, the source ends as if the file did, and Warning says where and why.
 //
 // The two readers are our own because gopacket's pcapgo gives up where a person would go on: it takes an unknown version
-// inside a file for an error, an interface with a strange clock too, and tells no place. It also needs about twice the
+// inside a file for an error, an interface with a strange clock too, and tells no place. It also needs three times the
 // time (BenchmarkReadFile has both), most of it in copying each packet and making a time.Time of its clock.
 package file
 
@@ -110,7 +110,10 @@ func (s *Source) open(ctx context.Context, f *os.File, program filter.Program) e
 		}
 		return fmt.Errorf("read %s: %w", s.path, err)
 	}
-	return s.SetFilter(program)
+	if err := s.SetFilter(program); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	return nil
 }
 
 // ReadPacket implements capture.Source. It takes about a memory copy of the file.
@@ -144,7 +147,7 @@ func (s *Source) end(err error) error {
 	switch {
 	case err == io.EOF:
 	case errors.As(err, &d):
-		s.broken = fmt.Errorf("%s: %w in record %d at byte %d; %s", s.path, err, good+1, s.in.offset(), packetsBefore(good))
+		s.broken = fmt.Errorf("%s: %w in record %d at byte %d; %s", s.path, err, good+1, s.in.record, packetsBefore(good))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	default:
@@ -166,7 +169,12 @@ func packetsBefore(n uint64) string {
 
 // Warning tells what was wrong with the file, once ReadPacket has returned io.EOF: where it broke off, or for which
 // interface the filter could not be compiled; nil when all of it was read. What had been read until then is good.
-func (s *Source) Warning() error { return errors.Join(s.broken, s.matchers.failed) }
+func (s *Source) Warning() error {
+	if s.matchers.failed == nil {
+		return s.broken
+	}
+	return errors.Join(s.broken, fmt.Errorf("%s: %w", s.path, s.matchers.failed))
+}
 
 // SetFilter implements capture.Source.
 func (s *Source) SetFilter(program filter.Program) error {

@@ -20,7 +20,8 @@ type input struct {
 	at       int
 	filled   int
 	base     int64 // where in the file the buffer begins
-	skipping int64 // what is to be skipped before the next peek
+	record   int64 // where in the file the record begins that is being read
+	skipping int64 // what begin has to skip
 	eof      bool
 	waiting  bool // the file is a pipe or a terminal, whose reads may last
 }
@@ -36,17 +37,28 @@ func (in *input) open(f *os.File) error {
 	return nil
 }
 
-// offset returns how much of the file has been consumed.
-func (in *input) offset() int64 { return in.base + int64(in.at) }
+// begin does what skip has promised, and takes note that a record begins here. An error leaves the rest of the skipping to
+// be gone on with.
+func (in *input) begin(ctx context.Context) error {
+	for in.skipping > 0 {
+		if in.at == in.filled {
+			if err := in.fill(ctx, 1); err == io.EOF {
+				return cutShort
+			} else if err != nil {
+				return err
+			}
+		}
+		step := int(min(in.skipping, int64(in.filled-in.at)))
+		in.at += step
+		in.skipping -= int64(step)
+	}
+	in.record = in.base + int64(in.at)
+	return nil
+}
 
 // peek returns the next n bytes, at most the buffer's size, without consuming them. At the end of the file it returns what
 // there is, with io.EOF if that is nothing and cutShort otherwise. The bytes last until the next peek or skip.
 func (in *input) peek(ctx context.Context, n int) ([]byte, error) {
-	if in.skipping > 0 {
-		if err := in.drain(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if in.filled-in.at < n {
 		if err := in.fill(ctx, n); err != nil {
 			return in.buffer[in.at:in.filled], err
@@ -87,22 +99,5 @@ func (in *input) fill(ctx context.Context, n int) error {
 // consume steps over n bytes that peek has returned.
 func (in *input) consume(n int) { in.at += n }
 
-// skip steps over n bytes, however many, before the next peek.
+// skip steps over n bytes, however many, at the next begin.
 func (in *input) skip(n int64) { in.skipping += n }
-
-// drain does what skip has promised. An error leaves it to be gone on with.
-func (in *input) drain(ctx context.Context) error {
-	for in.skipping > 0 {
-		if in.at == in.filled {
-			if err := in.fill(ctx, 1); err == io.EOF {
-				return cutShort
-			} else if err != nil {
-				return err
-			}
-		}
-		step := int(min(in.skipping, int64(in.filled-in.at)))
-		in.at += step
-		in.skipping -= int64(step)
-	}
-	return nil
-}

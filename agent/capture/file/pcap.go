@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"sonde.example/agent/capture"
@@ -38,7 +39,7 @@ func pcapMagic(magic []byte) bool {
 
 func openPcap(ctx context.Context, in *input) (*pcap, error) {
 	header, err := in.peek(ctx, pcapHeaderBytes)
-	if err == cutShort {
+	if errors.Is(err, cutShort) {
 		return nil, fmt.Errorf("pcap header %w after %d of %d bytes", err, len(header), pcapHeaderBytes)
 	}
 	if err != nil {
@@ -73,6 +74,9 @@ func (p *pcap) uint32(b []byte) uint32 {
 func (p *pcap) linkType() (packet.LinkType, bool) { return p.link, true }
 
 func (p *pcap) next(ctx context.Context, in *input) ([]byte, capture.Info, error) {
+	if err := in.begin(ctx); err != nil {
+		return nil, capture.Info{}, err
+	}
 	header, err := in.peek(ctx, recordBytes)
 	if err != nil {
 		return nil, capture.Info{}, err

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -54,7 +55,7 @@ type description struct {
 // openPcapng reads on to the first interface, so that the link type is known before the first packet is asked for.
 func openPcapng(ctx context.Context, in *input) (*pcapng, error) {
 	header, err := in.peek(ctx, sectionBytes)
-	if err == cutShort {
+	if errors.Is(err, cutShort) {
 		return nil, fmt.Errorf("pcapng section header %w after %d of %d bytes", err, len(header), sectionBytes)
 	}
 	if err != nil {
@@ -65,7 +66,10 @@ func openPcapng(ctx context.Context, in *input) (*pcapng, error) {
 		return nil, err
 	}
 	for len(p.interfaces) == 0 && p.failed == nil {
-		header, err := in.peek(ctx, 8)
+		err := in.begin(ctx)
+		if err == nil {
+			header, err = in.peek(ctx, 8)
+		}
 		if err == nil && isPacket(p.uint32(header)) {
 			break
 		}
@@ -107,6 +111,9 @@ func (p *pcapng) next(ctx context.Context, in *input) ([]byte, capture.Info, err
 // block consumes the next block, or nothing if there is an error, and returns what is between its lengths. What changes
 // the state, sections and interfaces, it applies; what is of no use it steps over and returns empty.
 func (p *pcapng) block(ctx context.Context, in *input) (kind uint32, body []byte, err error) {
+	if err := in.begin(ctx); err != nil {
+		return 0, nil, err
+	}
 	header, err := in.peek(ctx, 8)
 	if err != nil {
 		return 0, nil, err
@@ -273,7 +280,7 @@ func (p *pcapng) simple(body []byte) ([]byte, capture.Info, error) {
 	return body[4 : 4+length], capture.Info{
 		Time:           p.last,
 		CaptureLength:  int(length),
-		OriginalLength: int(original),
+		OriginalLength: max(int(original), int(length)),
 		InterfaceIndex: p.base,
 		LinkType:       d.link,
 	}, nil

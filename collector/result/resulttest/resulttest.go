@@ -21,6 +21,7 @@ import (
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
 	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 // Backend is what a result backend offers.
@@ -99,17 +100,17 @@ func session(n int, head uint32, packets uint64, ended bool) *flowv1.Session {
 	return s
 }
 
-func classified(n int, head uint32, packets uint64, ended bool, label string) *result.Entry {
-	return result.New(session(n, head, packets, ended),
+func classified(n int, head uint32, packets uint64, ended bool, label string) *record.Entry {
+	return record.New(session(n, head, packets, ended),
 		&flowv1.Classification{Label: label, Category: "web", Probability: 0.5, Packets: head, Model: "m", ModelVersion: "1"},
 		&flowv1.Handshake{ServerName: label + ".example"}, "")
 }
 
-func counted(n int, packets uint64, ended bool) *result.Entry {
-	return result.New(session(n, 0, packets, ended), nil, nil, "")
+func counted(n int, packets uint64, ended bool) *record.Entry {
+	return record.New(session(n, 0, packets, ended), nil, nil, "")
 }
 
-func put(t *testing.T, s result.Store, entries ...*result.Entry) {
+func put(t *testing.T, s result.Store, entries ...*record.Entry) {
 	t.Helper()
 	if err := s.Put(t.Context(), entries...); err != nil {
 		t.Fatalf("Put: %v", err)
@@ -139,7 +140,7 @@ func twiceIsOnce(t *testing.T, b Backend) {
 	put(t, b, classified(1, 5, 5, false, "http"))
 	put(t, b, classified(1, 5, 5, false, "http"), classified(1, 5, 5, false, "http"))
 	wantResult(t, get(t, b, 1), classified(1, 5, 5, false, "http").Result)
-	all, _, err := b.List(t.Context(), result.Filter{}, 10, "")
+	all, _, err := b.List(t.Context(), record.Filter{}, 10, "")
 	if err != nil || len(all) != 1 {
 		t.Errorf("List = %d results, %v; want 1", len(all), err)
 	}
@@ -169,17 +170,17 @@ func parts(t *testing.T, b Backend) {
 }
 
 func anyOrder(t *testing.T, b Backend) {
-	all := []*result.Entry{
+	all := []*record.Entry{
 		classified(1, 1, 1, false, "unknown"), classified(1, 9, 9, false, "http"), classified(1, 24, 24, false, "tls"),
 		counted(1, 50, false), counted(1, 51, true),
-		result.New(session(1, 24, 24, false), nil, nil, "refused"),
+		record.New(session(1, 24, 24, false), nil, nil, "refused"),
 	}
 	want := classified(1, 24, 51, true, "tls").Result
 	rng := rand.New(rand.NewPCG(1, 2))
 	for round := range 20 {
 		n := round + 1
 		for _, i := range rng.Perm(len(all)) {
-			e := &result.Entry{Result: proto.CloneOf(all[i].Result), Head: all[i].Head}
+			e := &record.Entry{Result: proto.CloneOf(all[i].Result), Head: all[i].Head}
 			e.Result.SessionId = id(n)
 			put(t, b, e)
 		}
@@ -189,19 +190,19 @@ func anyOrder(t *testing.T, b Backend) {
 }
 
 func failed(t *testing.T, b Backend) {
-	refused := result.New(session(1, 10, 10, true), nil, nil, "refused")
+	refused := record.New(session(1, 10, 10, true), nil, nil, "refused")
 	put(t, b, refused)
 	if r := get(t, b, 1); r.GetState() != queryv1.ResultState_RESULT_STATE_FAILED || r.GetFailure() != "refused" {
 		t.Errorf("state, failure = %v, %q; want failed, refused", r.GetState(), r.GetFailure())
 	}
 	put(t, b, classified(1, 2, 2, false, "dns"))
-	put(t, b, result.New(session(1, 24, 24, true), nil, nil, "refused"))
+	put(t, b, record.New(session(1, 24, 24, true), nil, nil, "refused"))
 	r := get(t, b, 1)
 	if r.GetState() != queryv1.ResultState_RESULT_STATE_CLASSIFIED || r.GetClassification().GetLabel() != "dns" || r.GetFailure() != "" {
 		t.Errorf("state, label, failure = %v, %q, %q; want classified, dns, none", r.GetState(), r.GetClassification().GetLabel(), r.GetFailure())
 	}
-	if result.Packets(r) != 24 || !r.GetEnded() {
-		t.Errorf("packets, ended = %d, %v; the failed result's counts must stand", result.Packets(r), r.GetEnded())
+	if record.Packets(r) != 24 || !r.GetEnded() {
+		t.Errorf("packets, ended = %d, %v; the failed result's counts must stand", record.Packets(r), r.GetEnded())
 	}
 }
 
@@ -213,11 +214,11 @@ func returnsMerged(t *testing.T, b Backend) {
 }
 
 func notFound(t *testing.T, b Backend) {
-	if _, err := b.Get(t.Context(), id(1)); !errors.Is(err, result.ErrNotFound) {
+	if _, err := b.Get(t.Context(), id(1)); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("Get = %v, want ErrNotFound", err)
 	}
 	put(t, b, counted(1, 1, true))
-	if _, err := b.Packets(t.Context(), id(1)); !errors.Is(err, result.ErrNotFound) {
+	if _, err := b.Packets(t.Context(), id(1)); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("Packets = %v, want ErrNotFound", err)
 	}
 }
@@ -230,7 +231,7 @@ func pages(t *testing.T, b Backend) {
 	var got []string
 	token := ""
 	for {
-		page, next, err := b.List(t.Context(), result.Filter{}, 10, token)
+		page, next, err := b.List(t.Context(), record.Filter{}, 10, token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +250,7 @@ func pages(t *testing.T, b Backend) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)
 	}
-	if _, _, err := b.List(t.Context(), result.Filter{}, 10, "' OR 1=1"); err == nil {
+	if _, _, err := b.List(t.Context(), record.Filter{}, 10, "' OR 1=1"); err == nil {
 		t.Error("a page token that is no session id was taken")
 	}
 }
@@ -281,7 +282,7 @@ func filters(t *testing.T, b Backend) {
 		`state = counted`, `state != counted`, `start_time >= 2023-11-14T22:13:40Z`, `community_id = 1:3`, `server_name = dns.example`,
 		`capture_point = file:x.pcap`, `ended = false AND NOT state = classified`,
 	} {
-		f, err := result.ParseFilter(text)
+		f, err := record.ParseFilter(text)
 		if err != nil {
 			t.Errorf("ParseFilter(%s): %v", text, err)
 			continue
@@ -317,11 +318,11 @@ func purge(t *testing.T, b Backend) {
 	}
 	for i := range 10 {
 		_, err := b.Get(t.Context(), id(i))
-		if gone := errors.Is(err, result.ErrNotFound); gone != (i < 3) {
+		if gone := errors.Is(err, record.ErrNotFound); gone != (i < 3) {
 			t.Errorf("result %d: %v", i, err)
 		}
 		_, err = b.Packets(t.Context(), id(i))
-		if gone := errors.Is(err, result.ErrNotFound); gone != (i < 6) {
+		if gone := errors.Is(err, record.ErrNotFound); gone != (i < 6) {
 			t.Errorf("head %d: %v", i, err)
 		}
 	}
@@ -402,7 +403,7 @@ func concurrent(t *testing.T, b Backend) {
 		wg.Go(func() {
 			for i := range 10 {
 				// All writers bring their own sessions, and all the shared session 0.
-				entries := []*result.Entry{classified(1+w*10+i, 2, 2, true, "dns"), counted(0, uint64(1+w*10+i), false)}
+				entries := []*record.Entry{classified(1+w*10+i, 2, 2, true, "dns"), counted(0, uint64(1+w*10+i), false)}
 				if err := b.Put(context.WithoutCancel(t.Context()), entries...); err != nil {
 					t.Errorf("Put: %v", err)
 				}
@@ -410,11 +411,11 @@ func concurrent(t *testing.T, b Backend) {
 		})
 	}
 	wg.Wait()
-	all, _, err := b.List(t.Context(), result.Filter{}, 200, "")
+	all, _, err := b.List(t.Context(), record.Filter{}, 200, "")
 	if err != nil || len(all) != 81 {
 		t.Errorf("List = %d, %v; want 81", len(all), err)
 	}
-	if got := result.Packets(get(t, b, 0)); got != 80 {
+	if got := record.Packets(get(t, b, 0)); got != 80 {
 		t.Errorf("packets of the shared session = %d, want 80", got)
 	}
 }
@@ -425,7 +426,7 @@ func badID(t *testing.T, b Backend) {
 	if err := b.Put(t.Context(), counted(2, 1, true), bad); err == nil {
 		t.Error("a session id that is no ULID was taken")
 	}
-	if _, err := b.Get(t.Context(), id(2)); !errors.Is(err, result.ErrNotFound) {
+	if _, err := b.Get(t.Context(), id(2)); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("Get = %v; a failed Put must leave nothing", err)
 	}
 }

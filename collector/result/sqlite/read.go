@@ -14,11 +14,11 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
-	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 // List pages through results; see result.Store. The token is the last session id of the page before.
-func (s *Store) List(ctx context.Context, f result.Filter, pageSize int, pageToken string) ([]*queryv1.Result, string, error) {
+func (s *Store) List(ctx context.Context, f record.Filter, pageSize int, pageToken string) ([]*queryv1.Result, string, error) {
 	where, args := conditions(f)
 	if pageToken != "" {
 		if _, err := ulid.ParseStrict(pageToken); err != nil {
@@ -76,17 +76,17 @@ func rows[T any](ctx context.Context, s *Store, one func(scan func(...any) error
 }
 
 // Sessions returns what is stored of some sessions; see result.Past.
-func (s *Store) Sessions(ctx context.Context, ids ...string) (map[string]*result.Entry, error) {
+func (s *Store) Sessions(ctx context.Context, ids ...string) (map[string]*record.Entry, error) {
 	list, err := json.Marshal(ids)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := rows(ctx, s, func(scan func(...any) error) (*result.Entry, error) {
+	entries, err := rows(ctx, s, func(scan func(...any) error) (*record.Entry, error) {
 		var body, packets []byte
 		if err := scan(&body, &packets); err != nil {
 			return nil, err
 		}
-		e := &result.Entry{Result: &queryv1.Result{}}
+		e := &record.Entry{Result: &queryv1.Result{}}
 		if packets != nil {
 			e.Head = &flowv1.Packets{}
 			if err := proto.Unmarshal(packets, e.Head); err != nil {
@@ -99,7 +99,7 @@ func (s *Store) Sessions(ctx context.Context, ids ...string) (map[string]*result
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]*result.Entry, len(entries))
+	found := make(map[string]*record.Entry, len(entries))
 	for _, e := range entries {
 		found[e.Result.GetSessionId()] = e
 	}
@@ -126,7 +126,7 @@ func (s *Store) Ledger(ctx context.Context, agent string) ([]*fleetv1.LedgerEntr
 }
 
 // conditions turns a filter into SQL, one condition a term; values are always parameters.
-func conditions(f result.Filter) (where []string, args []any) {
+func conditions(f record.Filter) (where []string, args []any) {
 	for _, t := range f.Terms {
 		condition, values := condition(t)
 		if t.Not {
@@ -137,15 +137,15 @@ func conditions(f result.Filter) (where []string, args []any) {
 	return where, args
 }
 
-func condition(t result.Term) (string, []any) {
-	kind, _ := result.FieldKind(t.Field)
+func condition(t record.Term) (string, []any) {
+	kind, _ := record.FieldKind(t.Field)
 	either := " OR " // a session matches when one of its sides does, but differs only when both do
 	if t.Op == "!=" {
 		either = " AND "
 	}
 	switch {
 	case t.Field == "state":
-		state, _ := result.StateNumber(t.Text)
+		state, _ := record.StateNumber(t.Text)
 		return "(state " + string(t.Op) + " ?)", []any{int32(state)}
 	case t.Field == "start_time":
 		return "(start_ns " + string(t.Op) + " ?)", []any{t.Time.UnixNano()}
@@ -155,11 +155,11 @@ func condition(t result.Term) (string, []any) {
 		client, values := addressCondition("client_address", t)
 		server, _ := addressCondition("server_address", t)
 		return "(" + client + either + server + ")", append(values, values...)
-	case kind == result.Address:
+	case kind == record.Address:
 		return addressCondition(column(t.Field), t)
-	case kind == result.Text:
+	case kind == record.Text:
 		return "(" + column(t.Field) + " " + string(t.Op) + " ?)", []any{t.Text}
-	case kind == result.Bool:
+	case kind == record.Bool:
 		return "(" + column(t.Field) + " " + string(t.Op) + " ?)", []any{t.Bool}
 	default:
 		return "(" + column(t.Field) + " " + string(t.Op) + " ?)", []any{t.Number}
@@ -167,11 +167,11 @@ func condition(t result.Term) (string, []any) {
 }
 
 // column is the field's column: only names that FieldKind knows come here.
-func column(f result.Field) string { return strings.ReplaceAll(string(f), ".", "_") }
+func column(f record.Field) string { return strings.ReplaceAll(string(f), ".", "_") }
 
 // addressCondition compares with the range of a prefix. IPv4 lies mapped in ::ffff:0:0/96, so an IPv6 prefix that covers it
 // (::/0, say) must leave it out.
-func addressCondition(column string, t result.Term) (string, []any) {
+func addressCondition(column string, t record.Term) (string, []any) {
 	low := t.Prefix.Addr().As16()
 	high := low
 	bits := t.Prefix.Bits()

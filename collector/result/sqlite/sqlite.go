@@ -25,6 +25,7 @@ import (
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
 	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 //go:embed schema.sql
@@ -48,7 +49,7 @@ type Store struct {
 
 // job is what one call wants committed. done and err are written by whoever commits it, under turn.
 type job struct {
-	entries []*result.Entry
+	entries []*record.Entry
 	ledger  []*fleetv1.LedgerEntry
 	done    bool
 	err     error
@@ -116,7 +117,7 @@ func (s *Store) Close() error {
 }
 
 // Put commits results; see result.Store.
-func (s *Store) Put(ctx context.Context, entries ...*result.Entry) error {
+func (s *Store) Put(ctx context.Context, entries ...*record.Entry) error {
 	for _, e := range entries {
 		if _, err := ulid.ParseStrict(e.Result.GetSessionId()); err != nil {
 			return fmt.Errorf("sqlite: session id %q: %w", e.Result.GetSessionId(), err)
@@ -198,7 +199,7 @@ func (s *Store) row(ctx context.Context, into proto.Message, query, sessionID st
 	var body []byte
 	err := s.read.QueryRowContext(ctx, query, sessionID).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("%s: %w", sessionID, result.ErrNotFound)
+		return fmt.Errorf("%s: %w", sessionID, record.ErrNotFound)
 	}
 	if err != nil {
 		return fmt.Errorf("sqlite: read %s: %w", sessionID, err)

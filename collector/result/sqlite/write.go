@@ -15,7 +15,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
-	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 // connector opens connections with one DSN.
@@ -47,7 +47,7 @@ type writer struct {
 
 // merged is an entry whose result is to be replaced by what stands in the store, once that is committed.
 type merged struct {
-	entry *result.Entry
+	entry *record.Entry
 	now   *queryv1.Result
 }
 
@@ -110,7 +110,7 @@ func (w *writer) job(j *job) error {
 }
 
 // entry inserts a new session; one that is there already is read, merged and written back.
-func (w *writer) entry(e *result.Entry) error {
+func (w *writer) entry(e *record.Entry) error {
 	r := proto.CloneOf(e.Result)
 	r.StoreTime = w.now
 	body, err := proto.Marshal(r)
@@ -127,7 +127,7 @@ func (w *writer) entry(e *result.Entry) error {
 	}
 	head := e.Head
 	if inserted == 1 {
-		w.total(r).add(1, result.Packets(r))
+		w.total(r).add(1, record.Packets(r))
 	} else if r, head, err = w.merge(e); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (w *writer) entry(e *result.Entry) error {
 }
 
 // merge returns the result as it stands now, and the head if it is to be replaced.
-func (w *writer) merge(e *result.Entry) (*queryv1.Result, *flowv1.Packets, error) {
+func (w *writer) merge(e *record.Entry) (*queryv1.Result, *flowv1.Packets, error) {
 	stmt, err := w.stmt(selectResult)
 	if err != nil {
 		return nil, nil, err
@@ -157,8 +157,8 @@ func (w *writer) merge(e *result.Entry) (*queryv1.Result, *flowv1.Packets, error
 	if err := proto.Unmarshal(body, r); err != nil {
 		return nil, nil, err
 	}
-	before := result.Packets(r)
-	classification, counts := result.Merge(r, proto.CloneOf(e.Result))
+	before := record.Packets(r)
+	classification, counts := record.Merge(r, proto.CloneOf(e.Result))
 	r.StoreTime = w.now
 	if body, err = proto.Marshal(r); err != nil {
 		return nil, nil, err
@@ -167,7 +167,7 @@ func (w *writer) merge(e *result.Entry) (*queryv1.Result, *flowv1.Packets, error
 		return nil, nil, err
 	}
 	if counts {
-		w.total(r).add(0, result.Packets(r)-before)
+		w.total(r).add(0, record.Packets(r)-before)
 	}
 	if !classification {
 		return r, nil, nil

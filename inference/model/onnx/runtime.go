@@ -13,6 +13,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // libraryName is what the library is called beside the executable and for the
@@ -74,7 +75,7 @@ func (*Runtime) Version() string { return ort.GetVersion() }
 
 // Open makes a session of the file. The dimensions of outputs that the file
 // leaves open are found out by running one row.
-func (*Runtime) Open(ctx context.Context, file []byte, info *model.Info) (_ model.Model, err error) {
+func (*Runtime) Open(ctx context.Context, file []byte, info *serving.Info) (_ model.Model, err error) {
 	options, err := sessionOptions()
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (*Runtime) Open(ctx context.Context, file []byte, info *model.Info) (_ mode
 	return m, nil
 }
 
-func names(tensors []model.Tensor) []string {
+func names(tensors []serving.Tensor) []string {
 	all := make([]string, len(tensors))
 	for i := range tensors {
 		all[i] = tensors[i].Name

@@ -1,10 +1,10 @@
-package result_test
+package record_test
 
 import (
 	"strings"
 	"testing"
 
-	"sonde.example/collector/result"
+	"sonde.example/internal/record"
 )
 
 func TestParseFilterNamesThePosition(t *testing.T) {
@@ -24,7 +24,7 @@ func TestParseFilterNamesThePosition(t *testing.T) {
 		strings.Repeat("x", 5000):    `5000 bytes long`,
 		strings.Repeat("label = dns AND ", 65) + "label = dns": `more than 64 terms`,
 	} {
-		if _, err := result.ParseFilter(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := record.ParseFilter(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseFilter(%.40s) = %v, want %q", text, err, want)
 		}
 	}
@@ -34,7 +34,7 @@ func FuzzParseFilter(f *testing.F) {
 	f.Add(`label = "dns" AND NOT address != 10.0.0.0/8`)
 	f.Add(`start_time >= 2026-01-02T15:04:05Z`)
 	f.Fuzz(func(t *testing.T, text string) {
-		parsed, err := result.ParseFilter(text)
+		parsed, err := record.ParseFilter(text)
 		if err == nil {
 			parsed.Match(nil)
 		}

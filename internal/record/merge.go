@@ -1,4 +1,4 @@
-package result
+package record
 
 import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
