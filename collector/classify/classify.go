@@ -62,7 +62,7 @@ type buffers struct {
 func New(conn grpc.ClientConnInterface, model string, log *slog.Logger) *Client {
 	return &Client{
 		server: kservev2.NewGRPCInferenceServiceClient(conn), model: model, log: log.With(telemetry.KeyComponent, "classify"),
-		buffers:  sync.Pool{New: func() any { return &buffers{row: feature.MakeRow()} }},
+		buffers:  sync.Pool{New: func() any { return &buffers{} }},
 		versions: map[string]*label.Set{},
 	}
 }
@@ -201,14 +201,12 @@ func (c *Client) properties(ctx context.Context, version string) (map[string]str
 }
 
 func (b *buffers) fill(sessions []*feature.Session) {
-	size := len(sessions) * feature.BytesLength
-	b.bytes = slices.Grow(b.bytes[:0], size)[:size]
-	b.series, b.meta = b.series[:0], b.meta[:0]
-	for i, s := range sessions {
-		b.row.Bytes = b.bytes[i*feature.BytesLength : (i+1)*feature.BytesLength]
-		s.Extract(b.row)
-		b.series = appendFloats(b.series, b.row.Series)
-		b.meta = appendFloats(b.meta, b.row.Meta)
+	b.bytes, b.series, b.meta = b.bytes[:0], b.series[:0], b.meta[:0]
+	for _, s := range sessions {
+		s.Extract(&b.row)
+		b.bytes = append(b.bytes, b.row.Bytes[:]...)
+		b.series = appendFloats(b.series, b.row.Series[:])
+		b.meta = appendFloats(b.meta, b.row.Meta[:])
 	}
 }
 
@@ -226,9 +224,9 @@ func (b *buffers) request(model string, rows int) *kservev2.ModelInferRequest {
 	return &kservev2.ModelInferRequest{
 		ModelName: model,
 		Inputs: []*kservev2.ModelInferRequest_InferInputTensor{
-			tensor(feature.TensorBytes, "UINT8", feature.BytesLength),
+			tensor(feature.TensorBytes, "UINT8", feature.ByteColumns),
 			tensor(feature.TensorSeries, "FP32", feature.SeriesRows, feature.MaxPackets),
-			tensor(feature.TensorMeta, "FP32", feature.MetaLength),
+			tensor(feature.TensorMeta, "FP32", feature.MetaColumns),
 		},
 		Outputs:          []*kservev2.ModelInferRequest_InferRequestedOutputTensor{{Name: outputProbabilities}, {Name: outputEnergy}},
 		RawInputContents: [][]byte{b.bytes, b.series, b.meta},

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,10 +24,16 @@ type Memory struct {
 	limit int
 
 	mu      sync.Mutex // guards what follows
-	waiting []Message
+	waiting []sized
 	bytes   int // of waiting messages
 	closed  bool
 	changed chan struct{} // closed and replaced whenever something above changes
+}
+
+// sized is a message and what it costs, in bytes.
+type sized struct {
+	Message
+	bytes int
 }
 
 var _ Queue = (*Memory)(nil)
@@ -42,35 +49,24 @@ func (q *Memory) announce() {
 	q.changed = make(chan struct{})
 }
 
-func size(m Message) int { return 2*proto.Size(m.Session) + messageOverhead }
-
-// Publish adds messages; see Queue. They enter one by one as room comes up, so after an error some may be in the queue.
+// Publish adds messages; see Queue. They enter as room comes up, so after an error some may be in the queue.
 func (q *Memory) Publish(ctx context.Context, messages ...Message) error {
-	for _, m := range messages {
-		if err := q.publish(ctx, m); err != nil {
-			return err
-		}
+	rest := make([]sized, len(messages))
+	for i, m := range messages {
+		rest[i] = sized{m, 2*proto.Size(m.Session) + messageOverhead}
 	}
-	return nil
-}
-
-func (q *Memory) publish(ctx context.Context, m Message) error {
-	n := size(m)
 	for {
 		q.mu.Lock()
 		if q.closed {
 			q.mu.Unlock()
 			return ErrClosed
 		}
-		if len(q.waiting) == 0 || q.bytes+n <= q.limit {
-			q.waiting = append(q.waiting, m)
-			q.bytes += n
-			q.announce()
-			q.mu.Unlock()
-			return nil
-		}
+		rest = q.add(rest)
 		changed := q.changed
 		q.mu.Unlock()
+		if len(rest) == 0 {
+			return nil
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -79,50 +75,66 @@ func (q *Memory) publish(ctx context.Context, m Message) error {
 	}
 }
 
-// Consume hands messages out; see Queue. Several consumers share the messages.
+// add takes in what there is room for, and returns the rest. The caller holds mu.
+func (q *Memory) add(messages []sized) (rest []sized) {
+	n := 0
+	for n < len(messages) && (len(q.waiting) == 0 || q.bytes+messages[n].bytes <= q.limit) {
+		q.waiting = append(q.waiting, messages[n])
+		q.bytes += messages[n].bytes
+		n++
+	}
+	if n > 0 {
+		q.announce()
+	}
+	return messages[n:]
+}
+
+// Consume hands messages out; see Queue. Several consumers share the messages. A micro-batch that is not full goes out
+// after 5 ms.
 func (q *Memory) Consume(ctx context.Context, limit int, handle Handler) error {
 	for {
-		messages, err := q.take(ctx, limit)
+		taken, err := q.take(ctx, limit)
+		if ctx.Err() != nil {
+			q.put(taken, nil)
+			return nil
+		}
 		if err != nil {
-			if errors.Is(err, ctx.Err()) {
-				return nil
-			}
 			return err
 		}
-		q.answer(ctx, messages, handle(ctx, messages))
+		messages := make([]Message, len(taken))
+		for i, m := range taken {
+			messages[i] = m.Message
+		}
+		q.answer(ctx, taken, handle(ctx, messages))
 	}
 }
 
 // take waits for a message, then a little for more.
-func (q *Memory) take(ctx context.Context, limit int) ([]Message, error) {
-	var full <-chan time.Time // set once there is a first message
-	for {
+func (q *Memory) take(ctx context.Context, limit int) ([]sized, error) {
+	var gathered <-chan time.Time // set once there is a first message
+	for late := false; ; {
 		q.mu.Lock()
 		if q.closed {
 			q.mu.Unlock()
 			return nil, ErrClosed
 		}
-		if len(q.waiting) >= limit {
+		waiting := len(q.waiting)
+		if waiting >= limit || late && waiting > 0 {
 			defer q.mu.Unlock()
 			return q.pop(limit), nil
 		}
-		some, changed := len(q.waiting) > 0, q.changed
+		changed := q.changed
 		q.mu.Unlock()
-		if some && full == nil {
-			timer := time.NewTimer(gatherTime)
-			defer timer.Stop()
-			full = timer.C
+		switch {
+		case waiting == 0: // nothing yet, or another consumer was quicker
+			late, gathered = false, nil
+		case gathered == nil:
+			gathered = time.After(gatherTime)
 		}
 		select {
 		case <-changed:
-		case <-full:
-			q.mu.Lock()
-			if len(q.waiting) > 0 {
-				defer q.mu.Unlock()
-				return q.pop(limit), nil
-			}
-			q.mu.Unlock() // another consumer was quicker
-			full = nil
+		case <-gathered:
+			late = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -130,41 +142,48 @@ func (q *Memory) take(ctx context.Context, limit int) ([]Message, error) {
 }
 
 // pop takes up to limit messages. The caller holds mu.
-func (q *Memory) pop(limit int) []Message {
+func (q *Memory) pop(limit int) []sized {
 	n := min(limit, len(q.waiting))
-	taken := make([]Message, n)
-	copy(taken, q.waiting)
+	taken := slices.Clone(q.waiting[:n])
 	clear(q.waiting[:n]) // let go of the sessions
 	q.waiting = q.waiting[n:]
 	for _, m := range taken {
-		q.bytes -= size(m)
+		q.bytes -= m.bytes
 	}
 	q.announce()
 	return taken
 }
 
-// answer puts back what was not acknowledged: given back in front, rejected at the end. It may pass the limit, since these
-// messages were in the queue before.
-func (q *Memory) answer(ctx context.Context, messages []Message, errs []error) {
-	var back, rejected []Message
-	for i, m := range messages {
-		switch err := errs[i]; {
-		case err == nil:
-		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+// answer puts back what was not acknowledged.
+func (q *Memory) answer(ctx context.Context, taken []sized, errs []error) {
+	var back, rejected []sized
+	for i, m := range taken {
+		switch {
+		case errs[i] == nil:
+		case ctx.Err() != nil && errors.Is(errs[i], ctx.Err()):
 			back = append(back, m)
 		default:
 			m.DeliveryCount++
 			rejected = append(rejected, m)
 		}
 	}
+	q.put(back, rejected)
+}
+
+// put returns messages to the queue: given back in front, rejected at the end. It may pass the limit, since they were in the
+// queue before.
+func (q *Memory) put(back, rejected []sized) {
 	if len(back)+len(rejected) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(append(back, q.waiting...), rejected...)
-	for _, m := range append(back, rejected...) {
-		q.bytes += size(m)
+	q.waiting = slices.Concat(back, q.waiting, rejected)
+	for _, m := range back {
+		q.bytes += m.bytes
+	}
+	for _, m := range rejected {
+		q.bytes += m.bytes
 	}
 	q.announce()
 }

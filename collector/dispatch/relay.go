@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,7 +17,7 @@ const (
 	// broker takes to confirm.
 	relayLease = 30 * time.Second
 	// relayLimit is how many hand-overs go out at once: a micro-batch of the worker.
-	relayLimit = 64
+	relayLimit = microBatch
 )
 
 // Outbox is the part of the session store that the relay empties; session.Outbox fits it.
@@ -36,34 +37,56 @@ type Relay struct {
 
 // NewRelay returns a relay; Run starts it.
 func NewRelay(outbox Outbox, queue Queue, log *slog.Logger) *Relay {
-	return &Relay{outbox: outbox, queue: queue, log: log.With(telemetry.KeyComponent, "relay")}
+	return &Relay{outbox: outbox, queue: queue, log: telemetry.Limited(log, logInterval).With(telemetry.KeyComponent, "relay")}
 }
 
-// Run works until ctx ends. A queue that cannot be reached is tried again; meanwhile the outbox keeps everything.
+// Run works until ctx ends or the queue is closed. An outbox or a queue that cannot be reached is tried again; meanwhile
+// the outbox keeps everything.
 func (r *Relay) Run(ctx context.Context) error {
 	for {
-		taken, err := r.outbox.Take(ctx, relayLease, relayLimit)
+		err := r.relay(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("take from the outbox: %w", err)
-		}
-		messages := make([]Message, len(taken))
-		for i, s := range taken {
-			messages[i] = Message{Session: s}
-		}
-		err = retry.Do(ctx, retry.Policy{OnRetry: func(err error, wait time.Duration) {
-			r.log.Warn("queue does not take hand-overs", telemetry.KeyError, err, telemetry.KeyDuration, wait)
-		}}, func(ctx context.Context) error { return r.queue.Publish(ctx, messages...) })
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("publish hand-overs: %w", err)
-		}
-		if err := r.outbox.Confirm(ctx, taken...); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("confirm hand-overs: %w", err)
+			return err
 		}
 	}
+}
+
+// relay carries hand-overs once. What was published but not confirmed comes again, which the stores behind forgive.
+func (r *Relay) relay(ctx context.Context) error {
+	var taken []*flowv1.Session
+	err := r.persist(ctx, "outbox does not answer", func(ctx context.Context) (err error) {
+		taken, err = r.outbox.Take(ctx, relayLease, relayLimit)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take hand-overs: %w", err)
+	}
+	messages := make([]Message, len(taken))
+	for i, s := range taken {
+		messages[i] = Message{Session: s}
+	}
+	err = r.persist(ctx, "queue does not take hand-overs", func(ctx context.Context) error {
+		err := r.queue.Publish(ctx, messages...)
+		if errors.Is(err, ErrClosed) {
+			return retry.Permanent(err)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publish hand-overs: %w", err)
+	}
+	err = r.persist(ctx, "outbox does not answer", func(ctx context.Context) error { return r.outbox.Confirm(ctx, taken...) })
+	if err != nil {
+		return fmt.Errorf("confirm hand-overs: %w", err)
+	}
+	return nil
+}
+
+func (r *Relay) persist(ctx context.Context, message string, call func(context.Context) error) error {
+	return retry.Do(ctx, retry.Policy{OnRetry: func(err error, wait time.Duration) {
+		r.log.Warn(message, telemetry.KeyError, err, telemetry.KeyDuration, wait)
+	}}, call)
 }

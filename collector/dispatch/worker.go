@@ -3,8 +3,8 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +29,10 @@ const (
 	aloneFrom = 2
 	// failedFrom is the delivery count at which a message that fails by itself gets a failed result.
 	failedFrom = 5
+	// maxFailureBytes bounds what a failed result says.
+	maxFailureBytes = 512
+	// logInterval is how often the same warning is logged.
+	logInterval = 10 * time.Second
 )
 
 // Classifier says what sessions are; classify.Client fits it.
@@ -36,6 +40,13 @@ type Classifier interface {
 	// Classify returns one classification for each session, in order. A permanent error (retry.Permanent) says that these
 	// sessions cannot be classified; any other that inference is away or has too much to do.
 	Classify(ctx context.Context, sessions []*feature.Session) ([]*flowv1.Classification, error)
+}
+
+// Results is the part of the result store that the worker writes to; result.Store fits it.
+type Results interface {
+	// Put commits results, all or none; each entry's Result is then what stands in the store. A permanent error says that
+	// an entry is at fault.
+	Put(ctx context.Context, entries ...*record.Entry) error
 }
 
 // Settler is told what is committed; session.Outbox fits it.
@@ -49,11 +60,6 @@ type Tail interface {
 	Publish(results ...*queryv1.Result)
 }
 
-// Results is the part of the result store that the worker writes to; result.Store fits it.
-type Results interface {
-	Put(ctx context.Context, entries ...*record.Entry) error
-}
-
 // Worker turns messages into stored results.
 type Worker struct {
 	queue       Queue
@@ -62,10 +68,10 @@ type Worker struct {
 	settler     Settler
 	tail        Tail
 	walker      *packet.Walker
-	keepPackets bool
+	dropPackets bool
 	log         *slog.Logger
 	metrics     *Metrics
-	sessions    sync.Pool // of *feature.Session, which are large and used for the time of one micro-batch
+	batches     sync.Pool // of *batch
 }
 
 // WorkerOptions say what a worker works with. All but Metrics are needed.
@@ -86,8 +92,9 @@ type WorkerOptions struct {
 func NewWorker(o WorkerOptions) *Worker {
 	return &Worker{
 		queue: o.Queue, classifier: o.Classifier, results: o.Results, settler: o.Settler, tail: o.Tail,
-		walker: o.Walker, keepPackets: !o.DropPackets, log: o.Log.With(telemetry.KeyComponent, "worker"), metrics: o.Metrics,
-		sessions: sync.Pool{New: func() any { return &feature.Session{} }},
+		walker: o.Walker, dropPackets: o.DropPackets, metrics: o.Metrics,
+		log:     telemetry.Limited(o.Log, logInterval).With(telemetry.KeyComponent, "worker"),
+		batches: sync.Pool{New: func() any { return &batch{} }},
 	}
 }
 
@@ -108,40 +115,75 @@ type item struct {
 	err     error            // what becomes of the message
 }
 
+// batch is a micro-batch under way, with memory that the next one uses again: a feature.Session is large.
+type batch struct {
+	items           []item
+	sessions        []feature.Session
+	together, alone []*item // those with something to classify
+}
+
+// reset makes room for n items.
+func (b *batch) reset(n int) {
+	if cap(b.items) < n {
+		b.items, b.sessions = make([]item, n), make([]feature.Session, n)
+	}
+	b.items, b.sessions = b.items[:n], b.sessions[:n]
+	b.together, b.alone = b.together[:0], b.alone[:0]
+}
+
 // handle is the worker's Handler.
 func (w *Worker) handle(ctx context.Context, messages []Message) []error {
-	items := make([]item, len(messages))
-	var together, alone []*item
+	b, _ := w.batches.Get().(*batch)
+	b.reset(len(messages))
+	defer func() {
+		clear(b.items) // let go of the sessions
+		w.batches.Put(b)
+	}()
+	w.open(b, messages)
+	w.classify(ctx, b.together)
+	for i := range b.alone {
+		w.classify(ctx, b.alone[i:i+1])
+	}
+	known := make([]*item, 0, len(b.items))
+	for i := range b.items {
+		if b.items[i].entry != nil {
+			known = append(known, &b.items[i])
+		}
+	}
+	w.store(ctx, known)
+
+	errs := make([]error, len(b.items))
+	rejected := 0
+	for i := range b.items {
+		errs[i] = b.items[i].err
+		if errs[i] != nil && (ctx.Err() == nil || !errors.Is(errs[i], ctx.Err())) {
+			rejected++
+		}
+	}
+	w.metrics.reject(rejected)
+	return errs
+}
+
+// open reads the heads.
+func (w *Worker) open(b *batch, messages []Message) {
 	for i, m := range messages {
-		it := &items[i]
-		it.message = m
+		it := &b.items[i]
+		*it = item{message: m}
 		if len(m.Session.GetHead().GetCaptured()) == 0 {
 			it.entry = record.New(m.Session, nil, nil, "")
 			continue
 		}
-		session, _ := w.sessions.Get().(*feature.Session)
-		defer w.sessions.Put(session)
-		if err := session.FromHead(w.walker, m.Session.GetFiveTuple().GetIpProtocol(), m.Session.GetHead()); err != nil {
-			w.reject(it, err)
+		if err := b.sessions[i].FromHead(w.walker, m.Session.GetFiveTuple().GetIpProtocol(), m.Session.GetHead()); err != nil {
+			w.fail(it, err)
 			continue
 		}
-		it.session = session
-		if m.DeliveryCount >= aloneFrom {
-			alone = append(alone, it)
+		it.session = &b.sessions[i]
+		if m.DeliveryCount < aloneFrom {
+			b.together = append(b.together, it)
 		} else {
-			together = append(together, it)
+			b.alone = append(b.alone, it)
 		}
 	}
-	w.classify(ctx, together)
-	for _, it := range alone {
-		w.classify(ctx, []*item{it})
-	}
-	w.store(ctx, items)
-	errs := make([]error, len(items))
-	for i := range items {
-		errs[i] = items[i].err
-	}
-	return errs
 }
 
 // classify fills in entries. Items that fail together though inference is there are tried in halves, so that one bad
@@ -165,87 +207,112 @@ func (w *Worker) classify(ctx context.Context, items []*item) {
 			it.entry = w.entry(it, answers[i])
 		}
 	case ctx.Err() != nil:
-		for _, it := range items {
-			it.err = ctx.Err()
-		}
+		give(items, ctx.Err())
 	case len(items) > 1:
 		w.classify(ctx, items[:len(items)/2])
 		w.classify(ctx, items[len(items)/2:])
 	default:
-		w.reject(items[0], err)
+		w.fail(items[0], err)
 	}
 }
 
 func (w *Worker) entry(it *item, c *flowv1.Classification) *record.Entry {
-	s := it.message.Session
-	c.Packets = s.GetHeadPackets()
-	e := record.New(s, c, it.session.Handshake(), "")
-	if holes := it.session.HoleBytes(); holes > 0 {
-		e.Result.Evidence.PayloadHoleBytes = holes
-	}
-	if !w.keepPackets {
+	c.Packets = it.message.Session.GetHeadPackets()
+	e := record.New(it.message.Session, c, it.session.Handshake(), "")
+	e.Result.Evidence.PayloadHoleBytes = it.session.HoleBytes()
+	return w.trim(e)
+}
+
+// trim leaves the head out where packets are not to be kept.
+func (w *Worker) trim(e *record.Entry) *record.Entry {
+	if w.dropPackets {
 		e.Head = nil
 	}
 	return e
 }
 
-// reject sends a message back, or, when it has failed by itself often enough, gives it a failed result.
-func (w *Worker) reject(it *item, err error) {
-	if it.message.DeliveryCount < failedFrom {
+// give sets what becomes of all items.
+func give(items []*item, err error) {
+	for _, it := range items {
 		it.err = err
-		return
-	}
-	w.log.Error("session cannot be classified", telemetry.KeySessionID, it.message.Session.GetId(), telemetry.KeyError, err)
-	it.entry = record.New(it.message.Session, nil, nil, err.Error())
-	if !w.keepPackets {
-		it.entry.Head = nil
 	}
 }
 
-// store commits what has an entry, tells the session store and the tail, and leaves the context's error with what could
-// not be committed before ctx ended.
-func (w *Worker) store(ctx context.Context, items []item) {
-	var entries []*record.Entry
-	var sessions []*flowv1.Session
-	for i := range items {
-		if it := &items[i]; it.entry != nil {
-			entries, sessions = append(entries, it.entry), append(sessions, it.message.Session)
-		}
-	}
-	if len(entries) == 0 {
+// fail rejects a message that has failed by itself, or, when that was often enough, gives it a failed result.
+func (w *Worker) fail(it *item, err error) {
+	it.entry, it.err = nil, err
+	if it.message.DeliveryCount < failedFrom {
 		return
 	}
-	err := retry.Do(ctx, w.policy("result store does not answer, nothing is lost meanwhile"), func(ctx context.Context) error {
+	w.log.Error("session cannot be classified", telemetry.KeySessionID, it.message.Session.GetId(), telemetry.KeyError, err)
+	text := err.Error()
+	text = strings.ToValidUTF8(text[:min(len(text), maxFailureBytes)], "")
+	it.entry, it.err = w.trim(record.New(it.message.Session, nil, nil, text)), nil
+}
+
+// store commits what has an entry, then tells the session store and the tail. Entries that fail together though the store
+// is there are tried in halves.
+func (w *Worker) store(ctx context.Context, items []*item) {
+	if len(items) == 0 {
+		return
+	}
+	err := w.put(ctx, items)
+	switch {
+	case err == nil:
+		w.settle(ctx, items)
+	case ctx.Err() != nil:
+		give(items, ctx.Err())
+	case len(items) > 1:
+		w.store(ctx, items[:len(items)/2])
+		w.store(ctx, items[len(items)/2:])
+	default:
+		if w.fail(items[0], err); items[0].entry == nil {
+			return
+		}
+		if err := w.put(ctx, items); err != nil {
+			give(items, err)
+			return
+		}
+		w.settle(ctx, items)
+	}
+}
+
+func (w *Worker) put(ctx context.Context, items []*item) error {
+	entries := make([]*record.Entry, len(items))
+	for i, it := range items {
+		entries[i] = it.entry
+	}
+	return retry.Do(ctx, w.policy("result store does not answer, nothing is lost meanwhile"), func(ctx context.Context) error {
 		return w.results.Put(ctx, entries...)
 	})
-	if err == nil {
-		err = w.settler.Settle(ctx, sessions...)
+}
+
+func (w *Worker) settle(ctx context.Context, items []*item) {
+	sessions := make([]*flowv1.Session, len(items))
+	for i, it := range items {
+		sessions[i] = it.message.Session
 	}
+	err := retry.Do(ctx, w.policy("session store does not answer, nothing is lost meanwhile"), func(ctx context.Context) error {
+		return w.settler.Settle(ctx, sessions...)
+	})
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		for i := range items {
-			if items[i].entry != nil {
-				items[i].err = fmt.Errorf("store result: %w", err)
-			}
-		}
+		give(items, err) // to be stored once more, which changes nothing, and settled then
 		return
 	}
-	now := time.Now().UnixNano()
-	stored := make([]*queryv1.Result, len(entries))
-	for i, e := range entries {
-		stored[i] = e.Result
-		w.metrics.stored(e.Result.GetState(), time.Duration(now-sessions[i].GetHandedOverTimeNs()))
+	results := make([]*queryv1.Result, len(items))
+	for i, it := range items {
+		results[i] = it.entry.Result
 	}
-	w.tail.Publish(stored...)
+	w.metrics.store(results, sessions, time.Now())
+	w.tail.Publish(results...)
 }
 
 func (w *Worker) policy(message string) retry.Policy {
 	return retry.Policy{Initial: 20 * time.Millisecond, Max: 2 * time.Second, OnRetry: func(err error, wait time.Duration) {
 		w.metrics.pause()
-		if !errors.Is(err, context.Canceled) {
-			w.log.Warn(message, telemetry.KeyError, err, telemetry.KeyDuration, wait)
-		}
+		w.log.Warn(message, telemetry.KeyError, err, telemetry.KeyDuration, wait)
 	}}
 }

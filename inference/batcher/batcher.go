@@ -10,7 +10,7 @@
 // more runs alone, straight from its own memory. Interactive requests go before
 // bulk ones. A request whose caller has left, or that has waited longer than it
 // wanted to, is dropped before it is run; one that does not fit is refused at
-// once, with model.ErrFull. When the batcher ends it takes no more and runs what
+// once, with serving.ErrFull. When the batcher ends it takes no more and runs what
 // it has.
 package batcher
 
@@ -24,7 +24,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // BypassRows is how many rows a request needs to run alone: beyond it a run gains
@@ -42,13 +42,13 @@ type Options struct {
 	// is free; 0, the default, means that it does not.
 	MaxDelay time.Duration
 	// Observe, if set, is told of every run that went well. It must return soon.
-	Observe func(info *model.Info, run model.Run)
+	Observe func(info *serving.Info, run serving.Run)
 }
 
 // DefaultQueueRows is room for eight full runs a worker, and for at least one
 // request of any size.
 func DefaultQueueRows(workers int) int {
-	return max(8*model.MaxRunRows*workers, model.MaxRequestRows)
+	return max(8*serving.MaxRunRows*workers, serving.MaxRequestRows)
 }
 
 // Batcher is the queue and the workers.
@@ -57,7 +57,7 @@ type Batcher struct {
 
 	mu       sync.Mutex // guards what follows
 	more     sync.Cond  // signalled when there is something to look at
-	queues   [model.PriorityLevels]list
+	queues   [serving.PriorityLevels]list
 	rows     int // in the queues
 	requests int // in the queues
 	closed   bool
@@ -108,28 +108,28 @@ func (b *Batcher) close() {
 }
 
 // Predict runs in and fills out. It returns when the batcher no longer touches
-// either, and the caller keeps the lease until then. Errors: model.ErrFull,
-// model.ErrTimeout and model.ErrClosed, with nothing run; the context's, with
+// either, and the caller keeps the lease until then. Errors: serving.ErrFull,
+// serving.ErrTimeout and serving.ErrClosed, with nothing run; the context's, with
 // nothing run either, unless it ended between two runs of a large request;
 // otherwise the runner's.
-func (b *Batcher) Predict(ctx context.Context, lease model.Lease, in *model.Inputs, out *model.Outputs, o model.CallOptions) error {
-	if err := model.Fit(lease.Info(), in, out); err != nil {
+func (b *Batcher) Predict(ctx context.Context, lease serving.Lease, in *serving.Inputs, out *serving.Outputs, o serving.CallOptions) error {
+	if err := serving.Fit(lease.Info(), in, out); err != nil {
 		return err
 	}
 	j := &job{lease: lease, in: in, out: out, ctx: ctx, wait: ctx, arrived: time.Now(), done: make(chan error, 1)}
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc
-		j.wait, cancel = context.WithTimeoutCause(ctx, o.Timeout, model.ErrTimeout)
+		j.wait, cancel = context.WithTimeoutCause(ctx, o.Timeout, serving.ErrTimeout)
 		defer cancel()
 	}
 	if err := j.wait.Err(); err != nil {
-		return j.fail(model.Canceled, context.Cause(j.wait))
+		return j.fail(serving.Canceled, context.Cause(j.wait))
 	}
-	if o.Priority != model.PriorityInteractive {
+	if o.Priority != serving.PriorityInteractive {
 		j.queue = 1
 	}
 	if err := b.enqueue(j); err != nil {
-		return j.fail(model.Rejected, err)
+		return j.fail(serving.Rejected, err)
 	}
 	select {
 	case err := <-j.done:
@@ -146,14 +146,15 @@ func (b *Batcher) enqueue(j *job) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return model.ErrClosed
+		return serving.ErrClosed
 	}
 	if b.rows+j.in.Rows > b.opts.MaxQueueRows {
-		return fmt.Errorf("%w: %d rows wait, %d more do not fit into %d", model.ErrFull, b.rows, j.in.Rows, b.opts.MaxQueueRows)
+		return fmt.Errorf("%w: %d rows wait, %d more do not fit into %d", serving.ErrFull, b.rows, j.in.Rows, b.opts.MaxQueueRows)
 	}
 	b.queues[j.queue].push(j)
 	b.rows += j.in.Rows
 	b.requests++
+	j.lease.Stats().Wait(1)
 	b.more.Signal()
 	return nil
 }
@@ -173,14 +174,15 @@ func (b *Batcher) remove(j *job) {
 	b.queues[j.queue].remove(j)
 	b.rows -= j.in.Rows
 	b.requests--
+	j.lease.Stats().Wait(-1)
 }
 
 // job is one request on its way. The batcher's lock guards queued and its place
 // in the list; once a worker has sent to done it touches the job no more.
 type job struct {
-	lease   model.Lease
-	in      *model.Inputs
-	out     *model.Outputs
+	lease   serving.Lease
+	in      *serving.Inputs
+	out     *serving.Outputs
 	ctx     context.Context //nolint:containedctx // the job is the call
 	wait    context.Context //nolint:containedctx // ctx, and the time-out in the queue
 	arrived time.Time
@@ -193,13 +195,13 @@ type job struct {
 
 // expired says why a job that was never run ends.
 func (j *job) expired() error {
-	if cause := context.Cause(j.wait); j.ctx.Err() == nil && errors.Is(cause, model.ErrTimeout) {
-		return j.fail(model.Rejected, cause)
+	if cause := context.Cause(j.wait); j.ctx.Err() == nil && errors.Is(cause, serving.ErrTimeout) {
+		return j.fail(serving.Rejected, cause)
 	}
-	return j.fail(model.Canceled, context.Cause(j.ctx))
+	return j.fail(serving.Canceled, context.Cause(j.ctx))
 }
 
-func (j *job) fail(reason model.Failure, err error) error {
+func (j *job) fail(reason serving.Failure, err error) error {
 	j.lease.Stats().Fail(reason, 1, time.Since(j.arrived))
 	return err
 }

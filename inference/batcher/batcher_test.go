@@ -16,6 +16,7 @@ import (
 	"sonde.example/inference/batcher"
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/modeltest"
+	"sonde.example/internal/serving"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +26,7 @@ type bench struct {
 	*batcher.Batcher
 	t     *testing.T
 	repo  *model.Repository
-	lease model.Lease
+	lease serving.Lease
 	runs  chan int      // rows of each run as it begins
 	gate  chan error    // what each run gives, once it may go on
 	free  chan struct{} // closed: runs go through
@@ -36,7 +37,7 @@ func open(t *testing.T, o batcher.Options, held bool) *bench {
 	t.Helper()
 	h := &bench{t: t, runs: make(chan int, 1000), gate: make(chan error), free: make(chan struct{})}
 	warm := false
-	fake := &modeltest.Fake{Before: func(_ *model.Info, rows int) error {
+	fake := &modeltest.Fake{Before: func(_ *serving.Info, rows int) error {
 		if !warm {
 			return nil
 		}
@@ -57,7 +58,7 @@ func open(t *testing.T, o batcher.Options, held bool) *bench {
 	h.repo = model.New(model.Options{
 		Folders: []model.Folder{{FS: modeltest.Files(t), Origin: "test"}}, Opener: fake, Workers: o.Workers,
 	}, slog.New(slog.DiscardHandler))
-	if err := h.repo.Load(t.Context(), "good", model.VersionPolicy{All: true}); err != nil {
+	if err := h.repo.Load(t.Context(), "good", serving.VersionPolicy{All: true}); err != nil {
 		t.Fatal(err)
 	}
 	warm = true
@@ -84,14 +85,14 @@ func open(t *testing.T, o batcher.Options, held bool) *bench {
 }
 
 // send asks for rows in the background; the channel gives the answer.
-func (h *bench) send(ctx context.Context, rows int, seed uint64, o model.CallOptions) (*model.Outputs, chan error) {
-	in, out := modeltest.Rows(h.lease.Info(), rows, seed), model.NewOutputs(h.lease.Info(), rows)
+func (h *bench) send(ctx context.Context, rows int, seed uint64, o serving.CallOptions) (*serving.Outputs, chan error) {
+	in, out := modeltest.Rows(h.lease.Info(), rows, seed), serving.NewOutputs(h.lease.Info(), rows)
 	done := make(chan error, 1)
 	go func() { done <- h.Predict(ctx, h.lease, in, out, o) }()
 	return out, done
 }
 
-func (h *bench) want(rows int, seed uint64) *model.Outputs {
+func (h *bench) want(rows int, seed uint64) *serving.Outputs {
 	h.t.Helper()
 	file := modeltest.File(h.t, "good/1")
 	info, err := model.Inspect(file)
@@ -107,7 +108,7 @@ func (h *bench) want(rows int, seed uint64) *model.Outputs {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	out := model.NewOutputs(info, rows)
+	out := serving.NewOutputs(info, rows)
 	if err := errors.Join(r.Run(h.t.Context(), modeltest.Rows(info, rows, seed), out), r.Close(), m.Close()); err != nil {
 		h.t.Fatal(err)
 	}
@@ -120,12 +121,12 @@ func bubble(t *testing.T, o batcher.Options, test func(t *testing.T, h *bench)) 
 
 func TestWhatWaitsRunsTogether(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		_, first := h.send(t.Context(), 1, 0, model.CallOptions{})
+		_, first := h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait() // it runs, alone
-		var outs []*model.Outputs
+		var outs []*serving.Outputs
 		var dones []chan error
 		for n := range 5 {
-			out, done := h.send(t.Context(), n+1, uint64(n+1), model.CallOptions{})
+			out, done := h.send(t.Context(), n+1, uint64(n+1), serving.CallOptions{})
 			outs, dones = append(outs, out), append(dones, done)
 		}
 		synctest.Wait()
@@ -155,10 +156,10 @@ func TestWhatWaitsRunsTogether(t *testing.T) {
 
 func TestLargeRequestsRunAlone(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
 		for _, rows := range []int{batcher.BypassRows, 1, batcher.BypassRows + 1, 2} {
-			h.send(t.Context(), rows, 1, model.CallOptions{})
+			h.send(t.Context(), rows, 1, serving.CallOptions{})
 			synctest.Wait()
 		}
 		for range 4 {
@@ -173,10 +174,10 @@ func TestLargeRequestsRunAlone(t *testing.T) {
 
 func TestARunIsNeverTooLarge(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
 		for range 20 {
-			h.send(t.Context(), 31, 1, model.CallOptions{})
+			h.send(t.Context(), 31, 1, serving.CallOptions{})
 		}
 		synctest.Wait()
 		for range 4 {
@@ -191,9 +192,9 @@ func TestARunIsNeverTooLarge(t *testing.T) {
 
 func TestInteractiveGoesFirst(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		for rows, o := range map[int]model.CallOptions{40: {}, 41: {Priority: 9}, 42: {Priority: model.PriorityInteractive}} {
+		for rows, o := range map[int]serving.CallOptions{40: {}, 41: {Priority: 9}, 42: {Priority: serving.PriorityInteractive}} {
 			h.send(t.Context(), rows, 1, o)
 		}
 		synctest.Wait()
@@ -207,21 +208,21 @@ func TestInteractiveGoesFirst(t *testing.T) {
 
 func TestWhoIsGoneIsNotRun(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
-		_, gone := h.send(ctx, 2, 1, model.CallOptions{})
+		_, gone := h.send(ctx, 2, 1, serving.CallOptions{})
 		late, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		_, deadline := h.send(late, 3, 1, model.CallOptions{})
-		_, timeout := h.send(t.Context(), 4, 1, model.CallOptions{Timeout: time.Millisecond})
-		_, stays := h.send(t.Context(), 5, 1, model.CallOptions{Timeout: time.Hour})
+		_, deadline := h.send(late, 3, 1, serving.CallOptions{})
+		_, timeout := h.send(t.Context(), 4, 1, serving.CallOptions{Timeout: time.Millisecond})
+		_, stays := h.send(t.Context(), 5, 1, serving.CallOptions{Timeout: time.Hour})
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: got %v", err)
 		}
-		if err := <-timeout; !errors.Is(err, model.ErrTimeout) {
+		if err := <-timeout; !errors.Is(err, serving.ErrTimeout) {
 			t.Errorf("timed out in the queue: got %v", err)
 		}
 		if err := <-deadline; !errors.Is(err, context.DeadlineExceeded) {
@@ -239,11 +240,11 @@ func TestWhoIsGoneIsNotRun(t *testing.T) {
 			t.Errorf("runs of %v rows", got)
 		}
 		failed := h.lease.Stats().Snapshot().Failed
-		got := map[model.Failure]uint64{}
+		got := map[serving.Failure]uint64{}
 		for reason, d := range failed {
 			got[reason] = d.Count
 		}
-		if diff := cmp.Diff(map[model.Failure]uint64{model.Canceled: 2, model.Rejected: 1}, got); diff != "" {
+		if diff := cmp.Diff(map[serving.Failure]uint64{serving.Canceled: 2, serving.Rejected: 1}, got); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -252,7 +253,7 @@ func TestWhoIsGoneIsNotRun(t *testing.T) {
 func TestWhoLeavesDuringTheRunWaitsForItsEnd(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, done := h.send(ctx, 1, 0, model.CallOptions{})
+		_, done := h.send(ctx, 1, 0, serving.CallOptions{})
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -270,12 +271,12 @@ func TestWhoLeavesDuringTheRunWaitsForItsEnd(t *testing.T) {
 
 func TestFullIsSaidAtOnce(t *testing.T) {
 	bubble(t, batcher.Options{MaxQueueRows: 10}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		_, fits := h.send(t.Context(), 9, 1, model.CallOptions{})
+		_, fits := h.send(t.Context(), 9, 1, serving.CallOptions{})
 		synctest.Wait()
-		_, not := h.send(t.Context(), 2, 1, model.CallOptions{})
-		if err := <-not; !errors.Is(err, model.ErrFull) {
+		_, not := h.send(t.Context(), 2, 1, serving.CallOptions{})
+		if err := <-not; !errors.Is(err, serving.ErrFull) {
 			t.Errorf("got %v", err)
 		}
 		h.gate <- nil
@@ -289,10 +290,10 @@ func TestFullIsSaidAtOnce(t *testing.T) {
 func TestDelayWaitsForCompany(t *testing.T) {
 	bubble(t, batcher.Options{MaxDelay: time.Millisecond, Workers: 2}, func(t *testing.T, h *bench) {
 		begun := time.Now()
-		_, a := h.send(t.Context(), 1, 0, model.CallOptions{})
+		_, a := h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		_, b := h.send(t.Context(), 2, 0, model.CallOptions{})
-		_, large := h.send(t.Context(), 64, 0, model.CallOptions{})
+		_, b := h.send(t.Context(), 2, 0, serving.CallOptions{})
+		_, large := h.send(t.Context(), 64, 0, serving.CallOptions{})
 		h.gate <- nil
 		if err := <-large; err != nil {
 			t.Fatal(err)
@@ -315,11 +316,11 @@ func TestDelayWaitsForCompany(t *testing.T) {
 
 func TestOneBadRequestDoesNotSpoilTheOthers(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		_, a := h.send(t.Context(), 2, 1, model.CallOptions{})
+		_, a := h.send(t.Context(), 2, 1, serving.CallOptions{})
 		synctest.Wait()
-		_, b := h.send(t.Context(), 3, 1, model.CallOptions{})
+		_, b := h.send(t.Context(), 3, 1, serving.CallOptions{})
 		synctest.Wait()
 		broken := errors.New("broken")
 		for _, err := range []error{nil, broken, broken, nil} { // first, together, a, b
@@ -331,7 +332,7 @@ func TestOneBadRequestDoesNotSpoilTheOthers(t *testing.T) {
 		if err := <-b; err != nil {
 			t.Errorf("b: got %v", err)
 		}
-		if n := h.lease.Stats().Snapshot().Failed[model.Backend].Count; n != 1 {
+		if n := h.lease.Stats().Snapshot().Failed[serving.Backend].Count; n != 1 {
 			t.Errorf("%d failures counted", n)
 		}
 	})
@@ -344,15 +345,15 @@ func TestVersionsDoNotMix(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Release()
-		h.send(t.Context(), 1, 0, model.CallOptions{})
+		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		in, out := modeltest.Rows(other.Info(), 2, 1), model.NewOutputs(other.Info(), 2)
+		in, out := modeltest.Rows(other.Info(), 2, 1), serving.NewOutputs(other.Info(), 2)
 		done := make(chan error, 1)
-		h.send(t.Context(), 4, 1, model.CallOptions{})
+		h.send(t.Context(), 4, 1, serving.CallOptions{})
 		synctest.Wait()
-		go func() { done <- h.Predict(t.Context(), other, in, out, model.CallOptions{}) }()
+		go func() { done <- h.Predict(t.Context(), other, in, out, serving.CallOptions{}) }()
 		synctest.Wait()
-		h.send(t.Context(), 8, 1, model.CallOptions{})
+		h.send(t.Context(), 8, 1, serving.CallOptions{})
 		synctest.Wait()
 		for range 3 {
 			h.gate <- nil
@@ -370,9 +371,9 @@ func TestTheEndRunsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := batcher.New(batcher.Options{Workers: 1})
 		h := open(t, batcher.Options{}, false) // for its model
-		in, out := modeltest.Rows(h.lease.Info(), 2, 1), model.NewOutputs(h.lease.Info(), 2)
+		in, out := modeltest.Rows(h.lease.Info(), 2, 1), serving.NewOutputs(h.lease.Info(), 2)
 		done := make(chan error, 1)
-		go func() { done <- b.Predict(t.Context(), h.lease, in, out, model.CallOptions{}) }()
+		go func() { done <- b.Predict(t.Context(), h.lease, in, out, serving.CallOptions{}) }()
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -382,7 +383,7 @@ func TestTheEndRunsWhatWaits(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := b.Predict(t.Context(), h.lease, in, out, model.CallOptions{}); !errors.Is(err, model.ErrClosed) {
+		if err := b.Predict(t.Context(), h.lease, in, out, serving.CallOptions{}); !errors.Is(err, serving.ErrClosed) {
 			t.Errorf("after the end: got %v", err)
 		}
 	})
@@ -395,7 +396,7 @@ func TestManyAtOnceGetTheirOwnAnswers(t *testing.T) {
 		}
 	}()
 	defer close(h.runs)
-	wants := map[int]*model.Outputs{}
+	wants := map[int]*serving.Outputs{}
 	for rows := 1; rows <= 40; rows += 3 {
 		wants[rows] = h.want(rows, uint64(rows))
 	}
@@ -407,7 +408,7 @@ func TestManyAtOnceGetTheirOwnAnswers(t *testing.T) {
 				if n == 7 {
 					cancel()
 				}
-				out, done := h.send(ctx, rows, uint64(rows), model.CallOptions{Priority: uint64(n % 3)})
+				out, done := h.send(ctx, rows, uint64(rows), serving.CallOptions{Priority: uint64(n % 3)})
 				if err := <-done; n == 7 && errors.Is(err, context.Canceled) {
 					cancel()
 					continue

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // worker takes what belongs together out of the queue and runs it. Its memory
@@ -38,7 +38,7 @@ func (w *worker) take() bool {
 			continue
 		}
 		if left := b.opts.MaxDelay - time.Since(first.arrived); left > 0 && !b.closed &&
-			first.in.Rows < BypassRows && b.rows < model.MaxRunRows {
+			first.in.Rows < BypassRows && b.rows < serving.MaxRunRows {
 			if first = b.large(); first == nil {
 				w.pause(left)
 				continue
@@ -89,7 +89,7 @@ func (w *worker) gather(first *job) {
 	for q := range w.batcher.queues {
 		for j := w.batcher.queues[q].first; j != nil && w.rows < most; {
 			next := j.next
-			if j.in.Rows < BypassRows && w.rows+j.in.Rows <= most && j.lease.Same(first.lease) {
+			if j.in.Rows < BypassRows && w.rows+j.in.Rows <= most && j.lease.Stats() == first.lease.Stats() {
 				w.pick(j)
 			}
 			j = next
@@ -130,19 +130,19 @@ func (w *worker) run(ctx context.Context) {
 }
 
 // alone runs one job in its own memory.
-func (w *worker) alone(j *job) (model.Run, error) {
+func (w *worker) alone(j *job) (serving.Run, error) {
 	begun := time.Now()
 	err := j.lease.Runner(w.number).Run(j.ctx, j.in, j.out)
 	ended := time.Now()
-	return model.Run{Infer: ended.Sub(begun), Ended: ended, Longest: begun.Sub(j.arrived)}, err
+	return serving.Run{Infer: ended.Sub(begun), Ended: ended, Longest: begun.Sub(j.arrived)}, err
 }
 
 // together runs several small jobs in the worker's memory.
-func (w *worker) together(ctx context.Context) (model.Run, error) {
+func (w *worker) together(ctx context.Context) (serving.Run, error) {
 	begun := time.Now()
 	lease := w.jobs[0].lease
 	info := lease.Info()
-	in := &model.Inputs{Rows: w.rows, Data: grow(&w.in, len(info.Inputs))}
+	in := &serving.Inputs{Rows: w.rows, Data: grow(&w.in, len(info.Inputs))}
 	for i := range info.Inputs {
 		data := in.Data[i][:0]
 		for _, j := range w.jobs {
@@ -150,13 +150,13 @@ func (w *worker) together(ctx context.Context) (model.Run, error) {
 		}
 		in.Data[i] = data
 	}
-	out := &model.Outputs{Data: grow(&w.out, len(info.Outputs))}
+	out := &serving.Outputs{Data: grow(&w.out, len(info.Outputs))}
 	for i := range info.Outputs {
 		out.Data[i] = slices.Grow(out.Data[i][:0], w.rows*info.Outputs[i].RowBytes())[:w.rows*info.Outputs[i].RowBytes()]
 	}
 	gathered := time.Now()
 	if err := lease.Runner(w.number).Run(ctx, in, out); err != nil {
-		return model.Run{}, err
+		return serving.Run{}, err
 	}
 	ran := time.Now()
 	for i := range info.Outputs {
@@ -168,7 +168,7 @@ func (w *worker) together(ctx context.Context) (model.Run, error) {
 		}
 	}
 	ended := time.Now()
-	return model.Run{
+	return serving.Run{
 		Input: gathered.Sub(begun), Infer: ran.Sub(gathered), Output: ended.Sub(ran), Ended: ended,
 		Longest: begun.Sub(w.jobs[0].arrived),
 	}, nil
@@ -183,7 +183,7 @@ func grow(memory *[][]byte, n int) [][]byte {
 }
 
 // finish counts and answers.
-func (w *worker) finish(r model.Run, err error) {
+func (w *worker) finish(r serving.Run, err error) {
 	lease := w.jobs[0].lease
 	begun := r.Ended.Add(-r.Input - r.Infer - r.Output)
 	for _, j := range w.jobs {
@@ -198,9 +198,9 @@ func (w *worker) finish(r model.Run, err error) {
 			w.batcher.opts.Observe(lease.Info(), r)
 		}
 	case w.jobs[0].ctx.Err() != nil:
-		lease.Stats().Fail(model.Canceled, r.Requests, r.Total)
+		lease.Stats().Fail(serving.Canceled, r.Requests, r.Total)
 	default:
-		lease.Stats().Fail(model.Backend, r.Requests, r.Total)
+		lease.Stats().Fail(serving.Backend, r.Requests, r.Total)
 	}
 	for _, j := range w.jobs {
 		j.done <- err

@@ -2,17 +2,12 @@ package model
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-)
+	"slices"
 
-// Names of the outputs that every classifier of Sonde's has.
-const (
-	OutputProbs  = "probs"  // FP32, one column a label: calibrated probabilities
-	OutputEnergy = "energy" // FP32, one element: how foreign the row is to the model
-	OutputLabel  = "label"  // INT64, one element: position of the most probable label
+	"sonde.example/internal/serving"
 )
 
 // Contract is what the program that serves demands of a classifier.
@@ -20,38 +15,38 @@ type Contract struct {
 	// SchemaSHA256 is the hash of the features that this program computes,
 	// hexadecimal.
 	SchemaSHA256 string
-	// Inputs are the tensors that this program can fill; a classifier may do
-	// without some of them.
-	Inputs []Tensor
+	// Inputs are the tensors that this program fills. A classifier has each of
+	// them, used or not, and no others, since clients send all.
+	Inputs []serving.Tensor
 }
 
 // Check says whether a file that Inspect has read keeps the contract. A model
 // that carries no metadata of Sonde's is somebody else's and keeps none: it is
 // served as tensors, and never in the place of a classifier.
-func (c *Contract) Check(info *Info) error {
+func (c *Contract) Check(info *serving.Info) error {
 	if !info.Classifier() {
 		return nil
 	}
-	if c.SchemaSHA256 != "" && info.SchemaSHA256 != c.SchemaSHA256 {
-		return fmt.Errorf("the model was trained for feature schema %s, this program computes %s", info.SchemaSHA256, c.SchemaSHA256)
+	if c.SchemaSHA256 != "" && info.Labels.SchemaSHA256 != c.SchemaSHA256 {
+		return fmt.Errorf("the model was trained for feature schema %s, this program computes %s", info.Labels.SchemaSHA256, c.SchemaSHA256)
 	}
-	for _, in := range info.Inputs {
-		if c.Inputs == nil {
-			break
-		}
-		i := index(c.Inputs, in.Name)
+	for _, want := range c.Inputs {
+		i := info.Input(want.Name)
 		if i < 0 {
-			return fmt.Errorf("input %q is no part of the feature schema", in.Name)
+			return fmt.Errorf("input %q is missing", want.Name)
 		}
-		if want := c.Inputs[i]; in.Type != want.Type || fmt.Sprint(in.Dims) != fmt.Sprint(want.Dims) {
-			return fmt.Errorf("input %q is %s %v, the feature schema has %s %v", in.Name, in.Type, in.Shape(), want.Type, want.Shape())
+		if got := info.Inputs[i]; got.Type != want.Type || !slices.Equal(got.Dims, want.Dims) {
+			return fmt.Errorf("input %q is %s %v, the feature schema has %s %v", got.Name, got.Type, got.Shape(), want.Type, want.Shape())
 		}
 	}
-	classes := int64(len(info.Labels))
-	for _, want := range []Tensor{
-		{Name: OutputProbs, Type: FP32, Dims: []int64{classes}},
-		{Name: OutputEnergy, Type: FP32},
-		{Name: OutputLabel, Type: Int64},
+	if n := len(c.Inputs); n > 0 && len(info.Inputs) != n {
+		return fmt.Errorf("there are %d inputs, the feature schema has %d", len(info.Inputs), n)
+	}
+	classes := int64(len(info.Labels.Labels))
+	for _, want := range []serving.Tensor{
+		{Name: serving.OutputProbs, Type: serving.FP32, Dims: []int64{classes}},
+		{Name: serving.OutputEnergy, Type: serving.FP32},
+		{Name: serving.OutputLabel, Type: serving.Int64},
 	} {
 		i := info.Output(want.Name)
 		if i < 0 {
@@ -71,13 +66,13 @@ func (c *Contract) Check(info *Info) error {
 // warmUp runs the model at every size that it will be asked for, so that no
 // caller pays for the engine's first allocations, and looks at what comes out.
 // The rows are all zeros: a session without packets.
-func warmUp(ctx context.Context, info *Info, r Runner) error {
-	for _, rows := range []int{1, 16, 64, MaxRunRows} {
-		in := &Inputs{Rows: rows, Data: make([][]byte, len(info.Inputs))}
+func warmUp(ctx context.Context, info *serving.Info, r serving.Runner) error {
+	for _, rows := range []int{1, 16, 64, serving.MaxRunRows} {
+		in := &serving.Inputs{Rows: rows, Data: make([][]byte, len(info.Inputs))}
 		for i := range info.Inputs {
 			in.Data[i] = make([]byte, rows*info.Inputs[i].RowBytes())
 		}
-		out := NewOutputs(info, rows)
+		out := serving.NewOutputs(info, rows)
 		if err := r.Run(ctx, in, out); err != nil {
 			return fmt.Errorf("warm-up of %d rows: %w", rows, err)
 		}
@@ -94,31 +89,23 @@ func warmUp(ctx context.Context, info *Info, r Runner) error {
 }
 
 // plausible looks at one row of a classifier's answer.
-func plausible(info *Info, out *Outputs, row int) error {
+func plausible(info *serving.Info, out *serving.Outputs, row int) error {
 	sum := 0.0
-	for c := range info.Labels {
-		p := float64(Float32(out.Data[info.Output(OutputProbs)], row*len(info.Labels)+c))
+	for c := range info.Labels.Labels {
+		p := float64(serving.Float32(out.Data[info.Output(serving.OutputProbs)], row*len(info.Labels.Labels)+c))
 		if !(p >= -1e-6 && p <= 1+1e-3) {
-			return fmt.Errorf("probability %v of label %q is not between 0 and 1", p, info.Labels[c].Name)
+			return fmt.Errorf("probability %v of label %q is not between 0 and 1", p, info.Labels.Labels[c].Name)
 		}
 		sum += p
 	}
 	if math.Abs(sum-1) > 1e-2 {
 		return fmt.Errorf("the probabilities add up to %v, not to 1", sum)
 	}
-	if e := float64(Float32(out.Data[info.Output(OutputEnergy)], row)); math.IsNaN(e) || math.IsInf(e, 0) {
+	if e := float64(serving.Float32(out.Data[info.Output(serving.OutputEnergy)], row)); math.IsNaN(e) || math.IsInf(e, 0) {
 		return errors.New("the energy is not a number")
 	}
-	if l := Integer64(out.Data[info.Output(OutputLabel)], row); l < 0 || l >= int64(len(info.Labels)) {
-		return fmt.Errorf("label %d is none of the %d", l, len(info.Labels))
+	if l := serving.Integer64(out.Data[info.Output(serving.OutputLabel)], row); l < 0 || l >= int64(len(info.Labels.Labels)) {
+		return fmt.Errorf("label %d is none of the %d", l, len(info.Labels.Labels))
 	}
 	return nil
 }
-
-// Float32 reads element i of an FP32 tensor.
-func Float32(data []byte, i int) float32 {
-	return math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-}
-
-// Integer64 reads element i of an INT64 tensor.
-func Integer64(data []byte, i int) int64 { return int64(binary.LittleEndian.Uint64(data[8*i:])) }

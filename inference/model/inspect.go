@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"sonde.example/internal/label"
+	"sonde.example/internal/serving"
 )
 
 // maxRowBytes bounds a row of one tensor. The biggest inputs that people feed
@@ -24,8 +28,8 @@ const maxDepth = 16
 // errors name what is wrong, but not the file.
 //
 // The numbers are those of onnx/onnx.proto (https://onnx.ai/onnx/repo-docs/IR.html).
-func Inspect(file []byte) (*Info, error) {
-	v := &inspector{info: &Info{Properties: map[string]string{}}, weights: map[string]bool{}, domains: map[string]bool{}, local: map[string]bool{}}
+func Inspect(file []byte) (*serving.Info, error) {
+	v := &inspector{info: &serving.Info{Properties: map[string]string{}}, weights: map[string]bool{}, domains: map[string]bool{}, local: map[string]bool{}}
 	if err := v.model(file); err != nil {
 		return nil, err
 	}
@@ -34,7 +38,7 @@ func Inspect(file []byte) (*Info, error) {
 	if !v.graphSeen || len(v.info.Outputs) == 0 {
 		return nil, errors.New("not an ONNX model: no graph with outputs")
 	}
-	v.info.Inputs = slices.DeleteFunc(v.info.Inputs, func(t Tensor) bool { return v.weights[t.Name] })
+	v.info.Inputs = slices.DeleteFunc(v.info.Inputs, func(t serving.Tensor) bool { return v.weights[t.Name] })
 	if len(v.info.Inputs) == 0 {
 		return nil, errors.New("the model has no inputs")
 	}
@@ -48,14 +52,21 @@ func Inspect(file []byte) (*Info, error) {
 			return nil, fmt.Errorf("custom operators of domain %q are not supported", name)
 		}
 	}
-	if err := v.info.readProperties(); err != nil {
-		return nil, err
+	for key := range v.info.Properties {
+		if !strings.HasPrefix(key, "sonde.") {
+			continue
+		}
+		var err error
+		if v.info.Labels, err = label.Read(v.info.Properties); err != nil {
+			return nil, err
+		}
+		break
 	}
 	return v.info, nil
 }
 
 type inspector struct {
-	info      *Info
+	info      *serving.Info
 	graphSeen bool
 	weights   map[string]bool // names of initializers: old files list them as inputs too
 	domains   map[string]bool // sets of operators that nodes are of
@@ -219,8 +230,8 @@ func (v *inspector) tensor(b []byte, weight bool) error {
 }
 
 // valueInfo reads the name, type and shape of an input or output.
-func valueInfo(b []byte) (Tensor, error) {
-	var t Tensor
+func valueInfo(b []byte) (serving.Tensor, error) {
+	var t serving.Tensor
 	var dims []int64
 	kind, elements := protowire.Number(0), int32(0)
 	err := eachField(b, func(number protowire.Number, _ uint64, b []byte) error {
@@ -250,7 +261,7 @@ func valueInfo(b []byte) (Tensor, error) {
 		return t, fmt.Errorf("%q is a sequence or a map: only tensors are supported (export without ZipMap)", t.Name)
 	}
 	var ok bool
-	if t.Type, ok = fromONNX(elements); !ok {
+	if t.Type, ok = serving.FromONNX(elements); !ok {
 		return t, fmt.Errorf("%q has elements of ONNX type %d, which is not supported", t.Name, elements)
 	}
 	if len(dims) == 0 || dims[0] >= 0 {

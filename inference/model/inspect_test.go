@@ -11,6 +11,8 @@ import (
 
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/modeltest"
+	"sonde.example/internal/label"
+	"sonde.example/internal/serving"
 )
 
 func TestInspectReadsWhatTheFileSays(t *testing.T) {
@@ -19,25 +21,24 @@ func TestInspectReadsWhatTheFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := struct {
-		In, Out []model.Tensor
-		Labels  []model.Label
-		Cal     model.Calibration
-		Schema  string
-	}{info.Inputs, info.Outputs, info.Labels, info.Calibration, info.SchemaSHA256}
+		In, Out []serving.Tensor
+		Labels  *label.Set
+	}{info.Inputs, info.Outputs, info.Labels}
 	want := got
-	want.In = []model.Tensor{
-		{Name: "bytes", Type: model.Uint8, Dims: []int64{784}},
-		{Name: "series", Type: model.FP32, Dims: []int64{4, 24}},
-		{Name: "meta", Type: model.FP32, Dims: []int64{96}},
+	want.In = []serving.Tensor{
+		{Name: "bytes", Type: serving.Uint8, Dims: []int64{784}},
+		{Name: "series", Type: serving.FP32, Dims: []int64{4, 24}},
+		{Name: "meta", Type: serving.FP32, Dims: []int64{96}},
 	}
-	want.Out = []model.Tensor{
-		{Name: "probs", Type: model.FP32, Dims: []int64{3}},
-		{Name: "energy", Type: model.FP32, Dims: []int64{}},
-		{Name: "label", Type: model.Int64, Dims: []int64{}},
+	want.Out = []serving.Tensor{
+		{Name: "probs", Type: serving.FP32, Dims: []int64{3}},
+		{Name: "energy", Type: serving.FP32, Dims: []int64{}},
+		{Name: "label", Type: serving.Int64, Dims: []int64{}},
 	}
-	want.Labels = []model.Label{{"web", "web"}, {"mail", "messages"}, {"dns", ""}}
-	want.Cal = model.Calibration{Temperature: 1, UnknownBelow: []float64{0.4}}
-	want.Schema = modeltest.SchemaSHA256
+	want.Labels = &label.Set{
+		Labels:       []label.Label{{Name: "web", Category: "web"}, {Name: "mail", Category: "messages"}, {Name: "dns"}},
+		SchemaSHA256: modeltest.SchemaSHA256, Temperature: 1, UnknownBelow: []float64{0.4},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -54,7 +55,7 @@ func TestInspectRefusesWhatCannotBeServed(t *testing.T) {
 		"fixed-rows/1":      `"x" has shape [1 3]: the first dimension must be open`,
 		"strings/1":         `"x" has elements of ONNX type 8`,
 		"sequence/1":        `"y" is a sequence or a map`,
-		"no-labels/1":       "metadata sonde.labels: missing",
+		"no-labels/1":       "metadata sonde.labels: ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := model.Inspect(modeltest.File(t, name))
@@ -65,28 +66,6 @@ func TestInspectRefusesWhatCannotBeServed(t *testing.T) {
 	}
 	if _, err := model.Inspect(nil); err == nil {
 		t.Error("an empty file passed")
-	}
-}
-
-func TestCalibrationSaysUnknown(t *testing.T) {
-	energy := -1.0
-	for name, c := range map[string]struct {
-		calibration model.Calibration
-		label       int
-		p, energy   float64
-		want        bool
-	}{
-		"nothing known":      {model.Calibration{}, 1, 0, 9, false},
-		"one threshold":      {model.Calibration{UnknownBelow: []float64{0.5}}, 7, 0.4, 0, true},
-		"likely enough":      {model.Calibration{UnknownBelow: []float64{0.5}}, 7, 0.5, 0, false},
-		"one for each":       {model.Calibration{UnknownBelow: []float64{0.1, 0.9}}, 1, 0.8, 0, true},
-		"another one's":      {model.Calibration{UnknownBelow: []float64{0.1, 0.9}}, 0, 0.8, 0, false},
-		"too foreign":        {model.Calibration{UnknownAbove: &energy}, 0, 1, -0.5, true},
-		"foreign and likely": {model.Calibration{UnknownBelow: []float64{0.5}, UnknownAbove: &energy}, 0, 0.9, -2, false},
-	} {
-		if got := c.calibration.Unknown(c.label, c.p, c.energy); got != c.want {
-			t.Errorf("%s: got %v", name, got)
-		}
 	}
 }
 

@@ -5,7 +5,7 @@
 // A file comes in and a Lease goes out. A Repository reads
 // <model>/<version>/model.onnx, looks at the file without running it (Inspect),
 // opens it with the one engine the process has (an Opener, in package onnx),
-// checks the promises that classifiers make (see Policy), runs it at every size
+// checks the promises that classifiers make (see Contract), runs it at every size
 // it will be asked for, and only then puts it in the place of the version that
 // was there. A file that fails anywhere on this way changes nothing: the old
 // version goes on and the error names the file and what is wrong with it.
@@ -13,63 +13,23 @@
 // when its last lease is released. Nothing here waits in a queue: that is the
 // batcher's work.
 //
-// Tensors are bytes, little-endian and row-major, as they travel in the Open
-// Inference Protocol's raw contents, and their first dimension is always the
-// row. What a row looks like comes from the model's own file.
+// What a row looks like comes from the model's own file.
 package model
 
 import (
 	"context"
-	"errors"
-	"time"
-)
 
-// MaxRunRows is the most rows that one run of an engine ever sees. ONNX Runtime
-// keeps the memory of its biggest run for ever (one of 4,096 rows held 140 MB),
-// and nothing is gained beyond some 64 rows.
-const MaxRunRows = 256
-
-// MaxRequestRows is the most rows of one request. A request of more rows than a
-// run takes is split; this bounds what one caller can put into the queue at once.
-const MaxRequestRows = 4096
-
-// What can go wrong on the way of a request. Each is wrapped with what was being
-// asked for.
-var (
-	// ErrNotFound says that no such model, or no such version of it, is loaded
-	// or lies in the repository.
-	ErrNotFound = errors.New("model not found")
-	// ErrRefused says that a file was read and must not be served.
-	ErrRefused = errors.New("model refused")
-	// ErrFull says that the rows of a request do not fit into the queue. Nothing
-	// was run.
-	ErrFull = errors.New("exceeds maximum queue size")
-	// ErrTimeout says that a request waited in the queue for longer than it
-	// wanted to. Nothing was run.
-	ErrTimeout = errors.New("request timeout expired")
-	// ErrClosed says that the repository or the batcher takes no more work.
-	ErrClosed = errors.New("inference is shutting down")
+	"sonde.example/internal/serving"
 )
 
 // Model is one opened version. Many goroutines may use it; a Runner belongs to
 // one.
 type Model interface {
 	// Info tells what the model is. It never changes and is not to be changed.
-	Info() *Info
+	Info() *serving.Info
 	// NewRunner makes a runner with buffers of its own, made once.
-	NewRunner() (Runner, error)
+	NewRunner() (serving.Runner, error)
 	// Close waits until every runner is closed and frees the model.
-	Close() error
-}
-
-// Runner runs rows through a model. One goroutine uses it at a time.
-type Runner interface {
-	// Run fills one row of out for each row of in, and keeps neither. More rows
-	// than Info.MaxRows are run in several parts; ctx is looked at before each.
-	// After an error the contents of out mean nothing and the runner goes on
-	// being good.
-	Run(ctx context.Context, in *Inputs, out *Outputs) error
-	// Close frees the buffers. The runner must not be used any more.
 	Close() error
 }
 
@@ -78,72 +38,5 @@ type Opener interface {
 	// Open makes a model of a file that Inspect has passed. The bytes are only
 	// read during the call. info is the opener's to complete (dimensions of
 	// outputs that the file leaves open, MaxRows) and to keep.
-	Open(ctx context.Context, file []byte, info *Info) (Model, error)
-}
-
-// CallOptions say how a request wants to be run. The zero value is sound.
-type CallOptions struct {
-	// Priority is PriorityInteractive or PriorityBulk; any other number, 0 among
-	// them, counts as bulk.
-	Priority uint64
-	// Timeout is how long the request may wait in the queue; 0 means as long as
-	// its context lets it.
-	Timeout time.Duration
-}
-
-// Priorities: what is interactive is run before what is bulk.
-const (
-	PriorityInteractive = 1
-	PriorityBulk        = 2
-	PriorityLevels      = 2
-)
-
-// Inputs are rows on their way in.
-type Inputs struct {
-	// Rows counts them, at least 1.
-	Rows int
-	// Data has an entry for each of Info.Inputs, in that order: Rows times
-	// RowBytes bytes. The caller owns them and leaves them alone during a run.
-	Data [][]byte
-}
-
-// Outputs are rows on their way out.
-type Outputs struct {
-	// Data has an entry for each of Info.Outputs, in that order: rows times
-	// RowBytes bytes, made and owned by the caller. A nil entry is an output that
-	// nobody wants.
-	Data [][]byte
-}
-
-// NewOutputs makes room for the given rows of every output.
-func NewOutputs(info *Info, rows int) *Outputs {
-	total := 0
-	for i := range info.Outputs {
-		total += rows * info.Outputs[i].RowBytes()
-	}
-	room, data := make([]byte, total), make([][]byte, len(info.Outputs))
-	for i := range info.Outputs {
-		n := rows * info.Outputs[i].RowBytes()
-		data[i], room = room[:n:n], room[n:]
-	}
-	return &Outputs{Data: data}
-}
-
-// Fit says whether in and out have the forms that info asks for; engines call it
-// first, so that a wrong length can never become a wrong read in C.
-func Fit(info *Info, in *Inputs, out *Outputs) error {
-	if in.Rows < 1 || len(in.Data) != len(info.Inputs) || len(out.Data) != len(info.Outputs) {
-		return errors.New("rows and tensors do not fit the model")
-	}
-	for i := range in.Data {
-		if len(in.Data[i]) != in.Rows*info.Inputs[i].RowBytes() {
-			return errors.New("input " + info.Inputs[i].Name + " has a wrong length")
-		}
-	}
-	for i := range out.Data {
-		if out.Data[i] != nil && len(out.Data[i]) != in.Rows*info.Outputs[i].RowBytes() {
-			return errors.New("output " + info.Outputs[i].Name + " has a wrong length")
-		}
-	}
-	return nil
+	Open(ctx context.Context, file []byte, info *serving.Info) (Model, error)
 }

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"sonde.example/internal/serving"
+	"sonde.example/internal/telemetry"
 )
 
 // Repository has the models that are loaded, and loads them. Many goroutines
@@ -38,37 +41,10 @@ type Options struct {
 	Contract Contract
 	// Workers is how many runners each version gets, at least 1.
 	Workers int
+	// Changed, if set, is told of a model whose versions have changed, and which are
+	// loaded now. It must not call the repository.
+	Changed func(name string, versions []int64)
 }
-
-// VersionPolicy says which versions of a model are served. The zero value is
-// the highest number.
-type VersionPolicy struct {
-	// Latest serves so many of the highest numbers; 0 means one.
-	Latest int
-	// All serves every version.
-	All bool
-	// Specific serves exactly these.
-	Specific []int64
-}
-
-// Entry is one version that lies in the repository or is loaded.
-type Entry struct {
-	Name, Version string
-	// State is READY, LOADING or UNAVAILABLE; empty for what nobody asked for yet.
-	State State
-	// Reason says why it is UNAVAILABLE.
-	Reason string
-}
-
-// State is what a version is doing, in the words of Triton's repository index.
-type State string
-
-// The states.
-const (
-	Ready       State = "READY"
-	Loading     State = "LOADING"
-	Unavailable State = "UNAVAILABLE"
-)
 
 type key struct {
 	name    string
@@ -76,13 +52,13 @@ type key struct {
 }
 
 type note struct {
-	state  State
+	state  serving.State
 	reason string
 }
 
 // New makes an empty repository; nothing is read yet.
 func New(opts Options, log *slog.Logger) *Repository {
-	return &Repository{opts: opts, log: log.With("component", "model"), models: map[string]map[int64]*version{}, notes: map[key]note{}}
+	return &Repository{opts: opts, log: log.With(telemetry.KeyComponent, "model"), models: map[string]map[int64]*version{}, notes: map[key]note{}}
 }
 
 // Names lists the models in the folders, sorted.
@@ -101,7 +77,7 @@ func (r *Repository) Names() ([]string, error) {
 }
 
 // Index lists every version in the folders or loaded, by name and version.
-func (r *Repository) Index() ([]Entry, error) {
+func (r *Repository) Index() ([]serving.Entry, error) {
 	names, err := r.Names()
 	if err != nil {
 		return nil, err
@@ -120,16 +96,16 @@ func (r *Repository) Index() ([]Entry, error) {
 	maps.Copy(found, r.notes)
 	for name, versions := range r.models {
 		for v := range versions {
-			found[key{name, v}] = note{state: Ready}
+			found[key{name, v}] = note{state: serving.Ready}
 		}
 	}
 	r.mu.RUnlock()
 	keys := slices.SortedFunc(maps.Keys(found), func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.version, b.version))
 	})
-	entries := make([]Entry, len(keys))
+	entries := make([]serving.Entry, len(keys))
 	for i, k := range keys {
-		entries[i] = Entry{Name: k.name, Version: strconv.FormatInt(k.version, 10), State: found[k].state, Reason: found[k].reason}
+		entries[i] = serving.Entry{Name: k.name, Version: strconv.FormatInt(k.version, 10), State: found[k].state, Reason: found[k].reason}
 	}
 	return entries, nil
 }
@@ -147,12 +123,12 @@ func (r *Repository) find(name string) (Folder, []int64, error) {
 
 // Acquire returns a lease on a loaded version; an empty version is the highest
 // that is loaded. ErrNotFound names what is not there.
-func (r *Repository) Acquire(name, wanted string) (Lease, error) {
+func (r *Repository) Acquire(name, wanted string) (serving.Lease, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	versions := r.models[name]
 	if len(versions) == 0 {
-		return Lease{}, fmt.Errorf("%w: no model %q is loaded", ErrNotFound, name)
+		return nil, fmt.Errorf("%w: no model %q is loaded", serving.ErrNotFound, name)
 	}
 	number := int64(0)
 	if wanted == "" {
@@ -164,17 +140,17 @@ func (r *Repository) Acquire(name, wanted string) (Lease, error) {
 	}
 	v := versions[number]
 	if v == nil {
-		return Lease{}, fmt.Errorf("%w: model %q has no version %q loaded", ErrNotFound, name, wanted)
+		return nil, fmt.Errorf("%w: model %q has no version %q loaded", serving.ErrNotFound, name, wanted)
 	}
 	return v.acquire(), nil
 }
 
 // Loaded returns leases on everything that is loaded, by name and version; the
 // caller releases each.
-func (r *Repository) Loaded() []Lease {
+func (r *Repository) Loaded() []serving.Lease {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	var all []Lease
+	var all []serving.Lease
 	for _, name := range slices.Sorted(maps.Keys(r.models)) {
 		for _, number := range slices.Sorted(maps.Keys(r.models[name])) {
 			all = append(all, r.models[name][number].acquire())
@@ -189,14 +165,14 @@ func (r *Repository) Loaded() []Lease {
 // not name leave. On an error nothing has changed, and Index says why.
 // ErrNotFound: no such model or version in the folders. ErrRefused: a file must
 // not be served; the error names it.
-func (r *Repository) Load(ctx context.Context, name string, policy VersionPolicy) error {
+func (r *Repository) Load(ctx context.Context, name string, policy serving.VersionPolicy) error {
 	r.load.Lock()
 	defer r.load.Unlock()
 	folder, there, err := r.find(name)
 	if err != nil {
 		return err
 	}
-	wanted, err := policy.choose(name, there)
+	wanted, err := choose(policy, name, there)
 	if err != nil {
 		return err
 	}
@@ -204,20 +180,20 @@ func (r *Repository) Load(ctx context.Context, name string, policy VersionPolicy
 	old, closed := r.models[name], r.closed
 	r.mu.RUnlock()
 	if closed {
-		return ErrClosed
+		return serving.ErrClosed
 	}
 	next := map[int64]*version{}
 	for _, number := range wanted {
 		k := key{name, number}
-		r.note(k, note{state: Loading})
+		r.note(k, note{state: serving.Loading})
 		v, err := r.prepare(ctx, folder, k, old)
 		if err != nil {
 			file := path.Join(folder.Origin, folder.file(name, number))
 			err = fmt.Errorf("%s: %w", file, err)
-			r.note(k, note{Unavailable, err.Error()})
+			r.note(k, note{serving.Unavailable, err.Error()})
 			for n, v := range next {
 				if old[n] != v {
-					v.release()
+					v.Release()
 				}
 				r.note(key{name, n}, note{})
 			}
@@ -234,7 +210,7 @@ func (r *Repository) Load(ctx context.Context, name string, policy VersionPolicy
 func (r *Repository) prepare(ctx context.Context, f Folder, k key, old map[int64]*version) (*version, error) {
 	data, err := f.read(k.name, k.version)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return nil, fmt.Errorf("%w: %w", serving.ErrRefused, err)
 	}
 	if v := old[k.version]; v != nil && v.model.Info().SHA256 == sum(data) {
 		return v, nil
@@ -244,13 +220,13 @@ func (r *Repository) prepare(ctx context.Context, f Folder, k key, old map[int64
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return nil, fmt.Errorf("%w: %w", serving.ErrRefused, err)
 	}
 	r.alive.Add(1)
 	v.closed = func(err error) {
 		defer r.alive.Done()
 		if err != nil {
-			r.log.Error("closing a model", "model", k.name, "version", k.version, "err", err)
+			r.log.Error("closing a model", telemetry.KeyModel, k.name, telemetry.KeyModelVersion, k.version, telemetry.KeyError, err)
 		}
 	}
 	return v, nil
@@ -284,7 +260,7 @@ func (r *Repository) swap(name string, next map[int64]*version) {
 	r.models[name] = next
 	for n := range old {
 		if next[n] == nil {
-			r.notes[key{name, n}] = note{Unavailable, "unloaded"}
+			r.notes[key{name, n}] = note{serving.Unavailable, "unloaded"}
 		}
 	}
 	for n := range next {
@@ -294,16 +270,19 @@ func (r *Repository) swap(name string, next map[int64]*version) {
 		delete(r.models, name)
 	}
 	r.mu.Unlock()
+	if r.opts.Changed != nil {
+		r.opts.Changed(name, slices.Sorted(maps.Keys(next)))
+	}
 	for n, v := range next {
 		if old[n] != v {
 			info := v.model.Info()
-			r.log.Info("model loaded", "model", name, "version", n, "file", info.Origin, "sha256", info.SHA256)
+			r.log.Info("model loaded", telemetry.KeyModel, name, telemetry.KeyModelVersion, n, telemetry.KeyFile, info.Origin, "sha256", info.SHA256)
 		}
 	}
 	for n, v := range old {
 		if next[n] != v {
-			r.log.Info("model leaves", "model", name, "version", n)
-			v.release()
+			r.log.Info("model leaves", telemetry.KeyModel, name, telemetry.KeyModelVersion, n)
+			v.Release()
 		}
 	}
 }
@@ -327,7 +306,7 @@ func (r *Repository) Unload(name string) error {
 	loaded := len(r.models[name]) > 0
 	r.mu.RUnlock()
 	if !loaded {
-		return fmt.Errorf("%w: no model %q is loaded", ErrNotFound, name)
+		return fmt.Errorf("%w: no model %q is loaded", serving.ErrNotFound, name)
 	}
 	r.swap(name, nil)
 	return nil
@@ -349,15 +328,15 @@ func (r *Repository) Close() error {
 }
 
 // choose picks the versions to serve out of those that are there, ascending.
-func (p *VersionPolicy) choose(name string, there []int64) ([]int64, error) {
+func choose(p serving.VersionPolicy, name string, there []int64) ([]int64, error) {
 	if len(there) == 0 {
-		return nil, fmt.Errorf("%w: no model %q in the repository", ErrNotFound, name)
+		return nil, fmt.Errorf("%w: no model %q in the repository", serving.ErrNotFound, name)
 	}
 	switch {
 	case len(p.Specific) > 0:
 		for _, n := range p.Specific {
 			if !slices.Contains(there, n) {
-				return nil, fmt.Errorf("%w: model %q has no version %d, there are %v", ErrNotFound, name, n, there)
+				return nil, fmt.Errorf("%w: model %q has no version %d, there are %v", serving.ErrNotFound, name, n, there)
 			}
 		}
 		return slices.Compact(slices.Sorted(slices.Values(p.Specific))), nil

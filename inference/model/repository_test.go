@@ -15,6 +15,7 @@ import (
 
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/modeltest"
+	"sonde.example/internal/serving"
 )
 
 func repository(t *testing.T, o model.Options) *model.Repository {
@@ -35,7 +36,7 @@ func repository(t *testing.T, o model.Options) *model.Repository {
 	return r
 }
 
-func load(t *testing.T, r *model.Repository, name string, p model.VersionPolicy) {
+func load(t *testing.T, r *model.Repository, name string, p serving.VersionPolicy) {
 	t.Helper()
 	if err := r.Load(t.Context(), name, p); err != nil {
 		t.Fatal(err)
@@ -54,14 +55,14 @@ func loaded(t *testing.T, r *model.Repository) []string {
 
 func TestVersionPolicyChooses(t *testing.T) {
 	for name, c := range map[string]struct {
-		policy model.VersionPolicy
+		policy serving.VersionPolicy
 		want   []string
 	}{
-		"highest":  {model.VersionPolicy{}, []string{"good/2"}},
-		"latest 2": {model.VersionPolicy{Latest: 2}, []string{"good/1", "good/2"}},
-		"latest 9": {model.VersionPolicy{Latest: 9}, []string{"good/1", "good/2"}},
-		"all":      {model.VersionPolicy{All: true}, []string{"good/1", "good/2"}},
-		"specific": {model.VersionPolicy{Specific: []int64{1, 1}}, []string{"good/1"}},
+		"highest":  {serving.VersionPolicy{}, []string{"good/2"}},
+		"latest 2": {serving.VersionPolicy{Latest: 2}, []string{"good/1", "good/2"}},
+		"latest 9": {serving.VersionPolicy{Latest: 9}, []string{"good/1", "good/2"}},
+		"all":      {serving.VersionPolicy{All: true}, []string{"good/1", "good/2"}},
+		"specific": {serving.VersionPolicy{Specific: []int64{1, 1}}, []string{"good/1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := repository(t, model.Options{})
@@ -72,11 +73,11 @@ func TestVersionPolicyChooses(t *testing.T) {
 		})
 	}
 	r := repository(t, model.Options{})
-	if err := r.Load(t.Context(), "good", model.VersionPolicy{Specific: []int64{3}}); !errors.Is(err, model.ErrNotFound) {
+	if err := r.Load(t.Context(), "good", serving.VersionPolicy{Specific: []int64{3}}); !errors.Is(err, serving.ErrNotFound) {
 		t.Errorf("version 3: got %v", err)
 	}
 	for _, name := range []string{"nothing", "", ".", "..", "../model", "good/1", "/"} {
-		if err := r.Load(t.Context(), name, model.VersionPolicy{}); !errors.Is(err, model.ErrNotFound) {
+		if err := r.Load(t.Context(), name, serving.VersionPolicy{}); !errors.Is(err, serving.ErrNotFound) {
 			t.Errorf("model %q: got %v", name, err)
 		}
 	}
@@ -84,7 +85,7 @@ func TestVersionPolicyChooses(t *testing.T) {
 
 func TestAcquireNamesWhatIsNotThere(t *testing.T) {
 	r := repository(t, model.Options{})
-	load(t, r, "good", model.VersionPolicy{All: true})
+	load(t, r, "good", serving.VersionPolicy{All: true})
 	for version, want := range map[string]string{"": "2", "1": "1", "2": "2"} {
 		l, err := r.Acquire("good", version)
 		if err != nil {
@@ -96,7 +97,7 @@ func TestAcquireNamesWhatIsNotThere(t *testing.T) {
 		l.Release()
 	}
 	for _, c := range [][2]string{{"bad", ""}, {"good", "3"}, {"good", "01"}, {"good", "-1"}, {"good", "x"}} {
-		if _, err := r.Acquire(c[0], c[1]); !errors.Is(err, model.ErrNotFound) || !strings.Contains(err.Error(), c[0]) {
+		if _, err := r.Acquire(c[0], c[1]); !errors.Is(err, serving.ErrNotFound) || !strings.Contains(err.Error(), c[0]) {
 			t.Errorf("%v: got %v", c, err)
 		}
 	}
@@ -115,10 +116,10 @@ func TestABadFileChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := fstest.MapFS{"good/1/model.onnx": {Data: modeltest.File(t, "good/1")}}
 			r := repository(t, model.Options{Folders: []model.Folder{{FS: folder, Origin: "/models"}}})
-			load(t, r, "good", model.VersionPolicy{})
+			load(t, r, "good", serving.VersionPolicy{})
 			folder["good/2/model.onnx"] = &fstest.MapFile{Data: modeltest.File(t, name)}
-			err := r.Load(t.Context(), "good", model.VersionPolicy{})
-			if !errors.Is(err, model.ErrRefused) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "/models/good/2/model.onnx") {
+			err := r.Load(t.Context(), "good", serving.VersionPolicy{})
+			if !errors.Is(err, serving.ErrRefused) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "/models/good/2/model.onnx") {
 				t.Errorf("got %v, want %q", err, want)
 			}
 			if diff := cmp.Diff([]string{"good/1"}, loaded(t, r)); diff != "" {
@@ -128,9 +129,9 @@ func TestABadFileChangesNothing(t *testing.T) {
 			if err2 != nil {
 				t.Fatal(err2)
 			}
-			wantIndex := []model.Entry{
-				{Name: "good", Version: "1", State: model.Ready},
-				{Name: "good", Version: "2", State: model.Unavailable, Reason: err.Error()},
+			wantIndex := []serving.Entry{
+				{Name: "good", Version: "1", State: serving.Ready},
+				{Name: "good", Version: "2", State: serving.Unavailable, Reason: err.Error()},
 			}
 			if diff := cmp.Diff(wantIndex, index); diff != "" {
 				t.Error(diff)
@@ -142,15 +143,15 @@ func TestABadFileChangesNothing(t *testing.T) {
 func TestWarmUpLooksAtTheAnswers(t *testing.T) {
 	fake := &modeltest.Fake{}
 	var rows []int
-	fake.Before = func(_ *model.Info, n int) error { rows = append(rows, n); return nil }
+	fake.Before = func(_ *serving.Info, n int) error { rows = append(rows, n); return nil }
 	r := repository(t, model.Options{Opener: fake})
-	load(t, r, "good", model.VersionPolicy{})
+	load(t, r, "good", serving.VersionPolicy{})
 	if diff := cmp.Diff([]int{1, 16, 64, 256}, rows); diff != "" {
 		t.Error(diff)
 	}
 	broken := errors.New("broken")
-	fake.Before = func(*model.Info, int) error { return broken }
-	if err := r.Load(t.Context(), "good", model.VersionPolicy{Specific: []int64{1}}); !errors.Is(err, broken) || !errors.Is(err, model.ErrRefused) {
+	fake.Before = func(*serving.Info, int) error { return broken }
+	if err := r.Load(t.Context(), "good", serving.VersionPolicy{Specific: []int64{1}}); !errors.Is(err, broken) || !errors.Is(err, serving.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -158,7 +159,7 @@ func TestWarmUpLooksAtTheAnswers(t *testing.T) {
 func TestFilesWinOverBuiltIn(t *testing.T) {
 	file := fstest.MapFS{"good/1/model.onnx": {Data: modeltest.File(t, "good/1")}}
 	r := repository(t, model.Options{Folders: []model.Folder{{FS: file, Origin: "/models"}, {FS: modeltest.Files(t), Origin: "built in"}}})
-	load(t, r, "good", model.VersionPolicy{})
+	load(t, r, "good", serving.VersionPolicy{})
 	l, err := r.Acquire("good", "")
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +181,7 @@ func TestAnUnchangedFileIsNotLoadedAgain(t *testing.T) {
 	fake, opened := &modeltest.Fake{}, 0
 	r := repository(t, model.Options{Opener: counter{fake, &opened}})
 	for range 3 {
-		load(t, r, "good", model.VersionPolicy{})
+		load(t, r, "good", serving.VersionPolicy{})
 	}
 	if opened != 1 {
 		t.Errorf("opened %d times", opened)
@@ -192,24 +193,24 @@ type counter struct {
 	n *int
 }
 
-func (c counter) Open(ctx context.Context, file []byte, info *model.Info) (model.Model, error) {
+func (c counter) Open(ctx context.Context, file []byte, info *serving.Info) (model.Model, error) {
 	*c.n++
 	return c.Opener.Open(ctx, file, info)
 }
 
 func TestALeaseOutlivesTheSwap(t *testing.T) {
 	r := repository(t, model.Options{})
-	load(t, r, "good", model.VersionPolicy{Specific: []int64{1}})
+	load(t, r, "good", serving.VersionPolicy{Specific: []int64{1}})
 	old, err := r.Acquire("good", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, r, "good", model.VersionPolicy{Specific: []int64{2}})
-	if _, err := r.Acquire("good", "1"); !errors.Is(err, model.ErrNotFound) {
+	load(t, r, "good", serving.VersionPolicy{Specific: []int64{2}})
+	if _, err := r.Acquire("good", "1"); !errors.Is(err, serving.ErrNotFound) {
 		t.Errorf("version 1: got %v", err)
 	}
 	in := modeltest.Rows(old.Info(), 3, 1)
-	if err := old.Runner(0).Run(t.Context(), in, model.NewOutputs(old.Info(), 3)); err != nil {
+	if err := old.Runner(0).Run(t.Context(), in, serving.NewOutputs(old.Info(), 3)); err != nil {
 		t.Error(err)
 	}
 	closed := make(chan struct{})
@@ -234,14 +235,14 @@ func TestALeaseOutlivesTheSwap(t *testing.T) {
 	}
 	old.Release()
 	<-closed
-	if err := r.Load(t.Context(), "good", model.VersionPolicy{}); !errors.Is(err, model.ErrClosed) {
+	if err := r.Load(t.Context(), "good", serving.VersionPolicy{}); !errors.Is(err, serving.ErrClosed) {
 		t.Errorf("after Close: got %v", err)
 	}
 }
 
 func TestSwapUnderLoadLosesNothing(t *testing.T) {
 	r := repository(t, model.Options{})
-	load(t, r, "good", model.VersionPolicy{})
+	load(t, r, "good", serving.VersionPolicy{})
 	stop, runs := make(chan struct{}), atomic.Int64{}
 	var wg sync.WaitGroup
 	for worker := range 2 {
@@ -257,7 +258,7 @@ func TestSwapUnderLoadLosesNothing(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := l.Runner(worker).Run(t.Context(), modeltest.Rows(l.Info(), 2, 1), model.NewOutputs(l.Info(), 2)); err != nil {
+				if err := l.Runner(worker).Run(t.Context(), modeltest.Rows(l.Info(), 2, 1), serving.NewOutputs(l.Info(), 2)); err != nil {
 					t.Error(err)
 				}
 				l.Release()
@@ -266,7 +267,7 @@ func TestSwapUnderLoadLosesNothing(t *testing.T) {
 		})
 	}
 	for n := range 20 {
-		load(t, r, "good", model.VersionPolicy{Specific: []int64{int64(1 + n%2)}})
+		load(t, r, "good", serving.VersionPolicy{Specific: []int64{int64(1 + n%2)}})
 	}
 	close(stop)
 	wg.Wait()
@@ -277,15 +278,15 @@ func TestSwapUnderLoadLosesNothing(t *testing.T) {
 
 func TestUnload(t *testing.T) {
 	r := repository(t, model.Options{})
-	load(t, r, "good", model.VersionPolicy{})
+	load(t, r, "good", serving.VersionPolicy{})
 	if err := r.Unload("good"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Unload("good"); !errors.Is(err, model.ErrNotFound) {
+	if err := r.Unload("good"); !errors.Is(err, serving.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if got := loaded(t, r); len(got) != 0 {
 		t.Errorf("still loaded: %v", got)
 	}
-	load(t, r, "good", model.VersionPolicy{})
+	load(t, r, "good", serving.VersionPolicy{})
 }

@@ -43,6 +43,8 @@ func TestCheckFindsForbiddenImports(t *testing.T) {
 		{archtest.Import{From: "./gen/go/sonde/query/v1", File: "query.pb.go", To: "./internal/packet"}, "generated code"},
 		{archtest.Import{From: "./agent/batch", File: "batch.go", To: "./agent/cut"}, "sibling"},
 		{archtest.Import{From: "./agent/batch", File: "batch_test.go", To: "./agent/cut"}, ""},
+		{archtest.Import{From: "./inference/batcher", File: "batcher.go", To: "./inference/model"}, ""},
+		{archtest.Import{From: "./inference/server", File: "server.go", To: "./inference/batcher"}, "sibling"},
 		{archtest.Import{From: "./collector/session/redis", File: "redis.go", To: "./collector/session"}, ""},
 		{archtest.Import{From: "./collector/session/redis", File: "redis.go", To: "./collector/result"}, "sibling"},
 		{archtest.Import{From: "./internal/packet", File: "packet.go", To: "./internal/packet/filter"}, "its child"},

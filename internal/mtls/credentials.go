@@ -109,6 +109,9 @@ type clientCredentials struct {
 }
 
 func (c *clientCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.peer.ServerName != "" {
+		authority = c.peer.ServerName // gRPC verifies the authority's host, whatever the settings say
+	}
 	return credentials.NewTLS(c.source.ClientConfig(c.peer)).ClientHandshake(ctx, authority, raw)
 }
 
@@ -117,7 +120,7 @@ func (c *clientCredentials) ServerHandshake(net.Conn) (net.Conn, credentials.Aut
 }
 
 func (c *clientCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: c.peer.ServerName}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 func (c *clientCredentials) Clone() credentials.TransportCredentials {

@@ -325,7 +325,7 @@ func TestRunFollowsTheFiles(t *testing.T) {
 		if err := os.WriteFile(certificates.Agent.Key, whole, 0o600); err != nil { // the old key beside the new certificate
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		synctest.Wait()
 		if got := source.Identity().Serial; got != first {
 			t.Errorf("took a certificate without its key: %s", got)
@@ -336,7 +336,7 @@ func TestRunFollowsTheFiles(t *testing.T) {
 		if err := os.WriteFile(certificates.Agent.Key, replacement, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		synctest.Wait()
 		if got := source.Identity().Serial; got != big.NewInt(4711).Text(16) {
 			t.Errorf("serial is still %s", got)
@@ -345,7 +345,7 @@ func TestRunFollowsTheFiles(t *testing.T) {
 		if err := os.WriteFile(certificates.Agent.Revoked, []byte("0A:BC # stolen\n\n77\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		synctest.Wait()
 		for serial, want := range map[string]bool{"abc": true, "0abc": true, "ABC": true, "77": true, "7": false, "": false} {
 			if got := source.Revoked(serial); got != want {
@@ -371,11 +371,11 @@ func TestValidAndWarningFollowTheClock(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- source.Run(ctx) }()
 
-		time.Sleep(30 * time.Minute)
+		<-time.After(30 * time.Minute)
 		if err := source.Valid(source.Identity()); err != nil || strings.Contains(text.String(), "ends soon") {
 			t.Errorf("in its middle: %v, log: %s", err, text.String())
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if err := source.Valid(source.Identity()); !errors.Is(err, mtls.ErrExpired) {
 			t.Errorf("got %v, want ErrExpired", err)
 		}

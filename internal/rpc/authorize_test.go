@@ -95,7 +95,7 @@ func TestEveryMethodIsForTheRolesOfTheTable(t *testing.T) {
 
 // call makes a call without messages of any method, and waits for its end.
 func call(ctx context.Context, conn *grpc.ClientConn, method string) error {
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	stream, err := conn.NewStream(ctx, bothWays(), method)
 	if err != nil {
 		return err
 	}
@@ -206,6 +206,12 @@ func TestClientRefusesAnotherRoleThanService(t *testing.T) {
 	conn := h.client(h.certificates.Agent, func(o *rpc.DialOptions) { o.Peer.Roles = []mtls.Role{mtls.RoleOperator} })
 	if _, err := echo(t.Context(), conn, ""); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "unwanted role") {
 		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{"127.0.0.1", "::1", "localhost"} {
+		conn = h.client(h.certificates.Agent, func(o *rpc.DialOptions) { o.Peer.ServerName = name })
+		if _, err := echo(t.Context(), conn, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	conn = h.client(h.certificates.Agent, func(o *rpc.DialOptions) { o.Peer.ServerName = "collector.example" })
 	if _, err := echo(t.Context(), conn, ""); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "collector.example") {

@@ -153,7 +153,7 @@ func TestBufferPoolHasATierAtEachPowerOfTwo(t *testing.T) {
 // TestBlobsGoBothWaysOverTheWire repeats blobs: what the handler received it sends on without looking.
 func TestBlobsGoBothWaysOverTheWire(t *testing.T) {
 	h := open(t, handlers{echo: whoami, talk: repeatBlobs}, nil)
-	stream, err := h.client(h.certificates.Agent, nil).NewStream(t.Context(), bothWays, talkMethod)
+	stream, err := h.client(h.certificates.Agent, nil).NewStream(t.Context(), bothWays(), talkMethod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestBlobsGoBothWaysOverTheWire(t *testing.T) {
 
 func TestBlobThatIsNoneEndsTheCall(t *testing.T) {
 	h := open(t, handlers{echo: whoami, talk: repeatBlobs}, nil)
-	stream, err := h.client(h.certificates.Agent, nil).NewStream(t.Context(), bothWays, talkMethod)
+	stream, err := h.client(h.certificates.Agent, nil).NewStream(t.Context(), bothWays(), talkMethod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +189,6 @@ func TestBlobThatIsNoneEndsTheCall(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-var bothWays = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 
 func repeatBlobs(stream grpc.ServerStream) error {
 	for {
@@ -250,7 +248,7 @@ func BenchmarkStream(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			stream, err := conn.NewStream(b.Context(), bothWays, talkMethod)
+			stream, err := conn.NewStream(b.Context(), bothWays(), talkMethod)
 			if err != nil {
 				b.Fatal(err)
 			}

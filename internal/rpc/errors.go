@@ -105,25 +105,23 @@ func retryInfo(wait time.Duration) *errdetails.RetryInfo {
 	return &errdetails.RetryInfo{RetryDelay: durationpb.New(max(wait, 0))}
 }
 
-// outgoing turns what a handler returned into what goes over the wire, and tells whether it is a bug, which the caller
-// logs. A status made by the functions above passes, wrapped or not; one from elsewhere (gRPC's own, or one that a
-// handler passes on) only when it is not wrapped, and gets an ErrorInfo if it has none.
-func outgoing(ctx context.Context, err error) (out error, bug bool) {
-	if err == nil {
-		return nil, false
-	}
+// outgoing turns what a handler returned into what goes over the wire; known is false when that tells nothing of it, for
+// it is a bug then, which the caller logs. A status made by the functions above passes, wrapped or not; one from
+// elsewhere (gRPC's own, or one that a handler passes on) only when it is not wrapped, and gets an ErrorInfo if it has
+// none.
+func outgoing(ctx context.Context, err error) (known bool, out error) {
 	if ours, ok := errors.AsType[*statusError](err); ok {
-		return ours, false
+		return true, ours
 	}
-	if carrier, ok := err.(interface{ GRPCStatus() *status.Status }); ok { //nolint:errorlint // not wrapped, on purpose
-		return withInfo(carrier.GRPCStatus()), false
+	if carrier, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		return true, withInfo(carrier.GRPCStatus())
 	}
 	for _, cause := range []error{ctx.Err(), err} {
 		if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
-			return withInfo(status.FromContextError(cause)), false
+			return true, withInfo(status.FromContextError(cause))
 		}
 	}
-	return newStatus(codes.Internal, ReasonInternal, "internal error"), true
+	return false, newStatus(codes.Internal, ReasonInternal, "internal error")
 }
 
 // withInfo adds an ErrorInfo, whose reason is the code's name, to a status that has none.

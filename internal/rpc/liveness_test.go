@@ -112,7 +112,7 @@ func TestIdleConnectionWithPingsIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, handlers{echo: whoami, talk: repeat}, nil)
 		stream := talk(t.Context(), t, h.client(h.certificates.Agent, nil))
-		time.Sleep(25 * time.Minute)
+		<-time.After(25 * time.Minute)
 		say(t, stream, "still here")
 	})
 }

@@ -213,8 +213,8 @@ func (s *Server) translate(ctx context.Context, method string, err error) error 
 			err = mapped
 		}
 	}
-	out, bug := outgoing(ctx, err)
-	if bug {
+	known, out := outgoing(ctx, err)
+	if !known {
 		s.log.Error("call failed with an error that has no status", telemetry.KeyMethod, method, telemetry.KeyError, err)
 	}
 	return out

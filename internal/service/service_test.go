@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -26,12 +25,18 @@ func TestMain(m *testing.M) {
 	if os.Getenv(helperVariable) != "" {
 		ctx, stop := service.Signals(context.Background())
 		defer stop()
-		fmt.Println("ready")
+		tell("ready")
 		<-ctx.Done()
-		fmt.Println("told")
+		tell("told")
 		<-make(chan struct{}) // a drain that hangs
 	}
 	goleak.VerifyTestMain(m)
+}
+
+func tell(line string) {
+	if _, err := os.Stdout.WriteString(line + "\n"); err != nil {
+		panic(err)
+	}
 }
 
 var errBroken = errors.New("broken")
@@ -111,7 +116,7 @@ func TestInOrderDrainsFromTheHead(t *testing.T) {
 					return service.Func(func(ctx context.Context) error {
 						if n != test.finite {
 							<-ctx.Done()
-							time.Sleep(time.Second)
+							<-time.After(time.Second)
 						}
 						mu.Lock()
 						defer mu.Unlock()

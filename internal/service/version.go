@@ -3,7 +3,7 @@ package service
 import "runtime/debug"
 
 // version is what git says of the commit; the Makefile has the linker set it.
-var version string //nolint:gochecknoglobals // the linker can set nothing else
+var version string
 
 // Version tells what this program was built from: the Makefile's `git describe`, otherwise what Go has recorded, such as
 // "v1.2.3" or "(devel)". It is never empty.

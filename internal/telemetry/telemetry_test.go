@@ -81,7 +81,7 @@ func TestLimitedSaysHowManyWereHeldBack(t *testing.T) {
 			log.Warn("link is down")
 			uplink.Warn("link is down")
 			log.Info("not limited")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		uplink.Error("another message")
 

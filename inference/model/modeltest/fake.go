@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // Fake opens the good files of testdata without ONNX Runtime: it reads their
@@ -15,17 +16,17 @@ import (
 type Fake struct {
 	// Before, if set, is called before each run with its rows; an error becomes
 	// the run's.
-	Before func(info *model.Info, rows int) error
+	Before func(info *serving.Info, rows int) error
 }
 
 var _ model.Opener = (*Fake)(nil)
 
 // Open returns a fake of the model.
-func (f *Fake) Open(_ context.Context, _ []byte, info *model.Info) (model.Model, error) {
+func (f *Fake) Open(_ context.Context, _ []byte, info *serving.Info) (model.Model, error) {
 	if info.Input("bytes") < 0 || info.Input("series") < 0 || info.Input("meta") < 0 {
 		return nil, errors.New("the fake has only the classifiers")
 	}
-	info.MaxRows = model.MaxRunRows
+	info.MaxRows = serving.MaxRunRows
 	for i := range info.Outputs {
 		if len(info.Outputs[i].Dims) == 1 {
 			info.Outputs[i].Dims[0] = max(info.Outputs[i].Dims[0], int64(len(weights()[0])))
@@ -36,13 +37,13 @@ func (f *Fake) Open(_ context.Context, _ []byte, info *model.Info) (model.Model,
 
 type fakeModel struct {
 	fake    *Fake
-	info    *model.Info
+	info    *serving.Info
 	runners sync.WaitGroup
 }
 
-func (m *fakeModel) Info() *model.Info { return m.info }
+func (m *fakeModel) Info() *serving.Info { return m.info }
 
-func (m *fakeModel) NewRunner() (model.Runner, error) {
+func (m *fakeModel) NewRunner() (serving.Runner, error) {
 	m.runners.Add(1)
 	return &fakeRunner{m}, nil
 }
@@ -59,9 +60,9 @@ func (r *fakeRunner) Close() error {
 	return nil
 }
 
-func (r *fakeRunner) Run(ctx context.Context, in *model.Inputs, out *model.Outputs) error {
+func (r *fakeRunner) Run(ctx context.Context, in *serving.Inputs, out *serving.Outputs) error {
 	info := r.model.info
-	if err := model.Fit(info, in, out); err != nil {
+	if err := serving.Fit(info, in, out); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -90,18 +91,18 @@ func bias(version int64) [3]float64 {
 }
 
 // classify is make_models.py's graph.
-func classify(info *model.Info, in *model.Inputs, out *model.Outputs, row int) {
+func classify(info *serving.Info, in *serving.Inputs, out *serving.Outputs, row int) {
 	var f [4]float64
 	for _, b := range in.Data[info.Input("bytes")][row*784 : (row+1)*784] {
 		f[0] += float64(b) / 784
 	}
 	series := in.Data[info.Input("series")]
 	for p := range 24 {
-		f[1] += float64(model.Float32(series, row*96+p)) / 24
-		f[2] += float64(model.Float32(series, row*96+24+p)) / 24
+		f[1] += float64(serving.Float32(series, row*96+p)) / 24
+		f[2] += float64(serving.Float32(series, row*96+24+p)) / 24
 	}
 	for i := range 96 {
-		if v := float64(model.Float32(in.Data[info.Input("meta")], row*96+i)); !math.IsNaN(v) {
+		if v := float64(serving.Float32(in.Data[info.Input("meta")], row*96+i)); !math.IsNaN(v) {
 			f[3] += v / 96
 		}
 	}
@@ -123,10 +124,10 @@ func classify(info *model.Info, in *model.Inputs, out *model.Outputs, row int) {
 		}
 	}
 	for c, l := range logits {
-		put32(model.OutputProbs, row*3+c, math.Exp(l-logits[best])/sum)
+		put32(serving.OutputProbs, row*3+c, math.Exp(l-logits[best])/sum)
 	}
-	put32(model.OutputEnergy, row, -(math.Log(sum) + logits[best]))
-	if data := out.Data[info.Output(model.OutputLabel)]; data != nil {
+	put32(serving.OutputEnergy, row, -(math.Log(sum) + logits[best]))
+	if data := out.Data[info.Output(serving.OutputLabel)]; data != nil {
 		binary.LittleEndian.PutUint64(data[8*row:], uint64(best))
 	}
 }

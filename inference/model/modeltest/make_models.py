@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 WEIGHTS = np.array([[0.5, -0.25, 0.125], [1.0, 0.5, -1.0], [-0.5, 0.25, 0.75], [0.25, 1.0, -0.5]], np.float32)
 BIAS = {1: np.array([0.1, 0.0, -0.1], np.float32), 2: np.array([-0.1, 0.3, 0.1], np.float32)}
-LABELS = [{"name": "web", "category": "web"}, {"name": "mail", "parent": "messages"}, {"name": "dns"}]
+LABELS = [{"name": "web", "category": "web"}, {"name": "mail", "category": "messages"}, {"name": "dns"}]
 SCHEMA = hashlib.sha256(b"the schema of the tests").hexdigest()
 
 
@@ -87,18 +87,20 @@ def props(model, **changes):
     return model
 
 
-def types():
+KINDS = {
+    "BOOL": T.BOOL, "UINT8": T.UINT8, "UINT16": T.UINT16, "UINT32": T.UINT32, "UINT64": T.UINT64, "INT8": T.INT8,
+    "INT16": T.INT16, "INT32": T.INT32, "INT64": T.INT64, "FP32": T.FLOAT, "FP64": T.DOUBLE,
+}
+HALVES = {"FP16": T.FLOAT16, "BF16": T.BFLOAT16}
+
+
+def types(kinds, columns):
     """Gives every input back, one of each type."""
-    kinds = {
-        "BOOL": T.BOOL, "UINT8": T.UINT8, "UINT16": T.UINT16, "UINT32": T.UINT32, "UINT64": T.UINT64, "INT8": T.INT8,
-        "INT16": T.INT16, "INT32": T.INT32, "INT64": T.INT64, "FP16": T.FLOAT16, "FP32": T.FLOAT, "FP64": T.DOUBLE,
-        "BF16": T.BFLOAT16,
-    }
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("Identity", ["in_" + k], ["out_" + k]) for k in kinds], "types",
         [info("in_" + k, t, ["n", 2]) for k, t in kinds.items()],
-        [info("out_" + k, t, ["n", 2 if k in ("FP16", "BF16") else None]) for k, t in kinds.items()],
+        [info("out_" + k, t, ["n", columns]) for k, t in kinds.items()],
     )
     return finish(graph, ours=False)
 
@@ -123,7 +125,9 @@ def main():
     models = {
         "good/1": classifier(1),
         "good/2": classifier(2, open_dims=True),
-        "types/1": types(),
+        "types/1": types(KINDS, None),
+        "halves/1": types(HALVES, 2),
+        "halves-open/1": types(HALVES, None),
         "wrong-schema/1": props(classifier(), schema_sha256="ab" * 32),
         "missing-output/1": classifier(outputs=("probs", "label")),
         "wrong-labels/1": props(classifier(), labels=json.dumps(LABELS[:2])),

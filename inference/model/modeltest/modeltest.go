@@ -5,6 +5,7 @@
 package modeltest
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/binary"
@@ -15,9 +16,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 //go:embed testdata
@@ -26,8 +29,8 @@ var files embed.FS
 // SchemaSHA256 is the hash of the schema that the good files name.
 const SchemaSHA256 = "48ebcffff93bc9ee7ba5eabd77309b63d4c5d8a9173efe3509b8eb7eca6a20e5"
 
-// Files is the folder of models: good (versions 1 and 2), types, and those that
-// must be refused, each named after its fault.
+// Files is the folder of models: good (versions 1 and 2), types and halves, which
+// give their inputs back, and those that must be refused, each named after its fault.
 func Files(tb testing.TB) fs.FS {
 	tb.Helper()
 	sub, err := fs.Sub(files, "testdata")
@@ -49,14 +52,14 @@ func File(tb testing.TB, name string) []byte {
 
 // Rows makes rows of inputs for a classifier, the same for the same seed: some
 // NaN in meta, as absent features are.
-func Rows(info *model.Info, rows int, seed uint64) *model.Inputs {
+func Rows(info *serving.Info, rows int, seed uint64) *serving.Inputs {
 	r := rand.New(rand.NewPCG(seed, 0))
-	in := &model.Inputs{Rows: rows}
+	in := &serving.Inputs{Rows: rows}
 	for i := range info.Inputs {
 		t := &info.Inputs[i]
 		data := make([]byte, rows*t.RowBytes())
 		for e := range rows * t.RowElements() {
-			if t.Type == model.FP32 {
+			if t.Type == serving.FP32 {
 				v := float32(r.NormFloat64())
 				if t.Name == "meta" && r.IntN(5) == 0 {
 					v = float32(math.NaN())
@@ -91,9 +94,9 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 	})
 	t.Run("unwanted outputs are left alone", func(t *testing.T) {
 		m, r := opened(t, open)
-		in, probs := Rows(m.Info(), 3, 3), m.Info().Output(model.OutputProbs)
+		in, probs := Rows(m.Info(), 3, 3), m.Info().Output(serving.OutputProbs)
 		want := run(t, r, m.Info(), in)
-		out := &model.Outputs{Data: make([][]byte, len(m.Info().Outputs))}
+		out := &serving.Outputs{Data: make([][]byte, len(m.Info().Outputs))}
 		out.Data[probs] = make([]byte, len(want.Data[probs]))
 		if err := r.Run(t.Context(), in, out); err != nil {
 			t.Fatal(err)
@@ -106,14 +109,14 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 		m, r := opened(t, open)
 		in := Rows(m.Info(), 3, 4)
 		in.Data[1] = in.Data[1][:len(in.Data[1])-1]
-		if err := r.Run(t.Context(), in, model.NewOutputs(m.Info(), 3)); err == nil {
+		if err := r.Run(t.Context(), in, serving.NewOutputs(m.Info(), 3)); err == nil {
 			t.Error("a short input was run")
 		}
 		in = Rows(m.Info(), 3, 4)
-		if err := r.Run(t.Context(), in, model.NewOutputs(m.Info(), 2)); err == nil {
+		if err := r.Run(t.Context(), in, serving.NewOutputs(m.Info(), 2)); err == nil {
 			t.Error("rows were written into too little room")
 		}
-		if err := r.Run(t.Context(), &model.Inputs{Data: in.Data}, model.NewOutputs(m.Info(), 3)); err == nil {
+		if err := r.Run(t.Context(), &serving.Inputs{Data: in.Data}, serving.NewOutputs(m.Info(), 3)); err == nil {
 			t.Error("no rows were run")
 		}
 		run(t, r, m.Info(), in) // it goes on being good
@@ -123,7 +126,7 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		in := Rows(m.Info(), 1, 5)
-		if err := r.Run(ctx, in, model.NewOutputs(m.Info(), 1)); !errors.Is(err, ctx.Err()) {
+		if err := r.Run(ctx, in, serving.NewOutputs(m.Info(), 1)); !errors.Is(err, ctx.Err()) {
 			t.Errorf("got %v, want the context's error", err)
 		}
 		run(t, r, m.Info(), in)
@@ -152,7 +155,7 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 			}
 			wg.Go(func() {
 				for range 20 {
-					out := model.NewOutputs(m.Info(), in.Rows)
+					out := serving.NewOutputs(m.Info(), in.Rows)
 					if err := r.Run(t.Context(), in, out); err != nil {
 						t.Error(err)
 					}
@@ -175,8 +178,8 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 		go func() { done <- m.Close() }()
 		run(t, r, m.Info(), Rows(m.Info(), 1, 8))
 		select {
-		case <-done:
-			t.Error("closed under a runner")
+		case err := <-done:
+			t.Errorf("closed under a runner: %v", err)
 		default:
 		}
 		if err := r.Close(); err != nil {
@@ -193,7 +196,7 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 	})
 }
 
-func opened(t *testing.T, open func(t *testing.T) model.Model) (model.Model, model.Runner) {
+func opened(t *testing.T, open func(t *testing.T) model.Model) (model.Model, serving.Runner) {
 	t.Helper()
 	m := open(t)
 	r, err := m.NewRunner()
@@ -208,17 +211,17 @@ func opened(t *testing.T, open func(t *testing.T) model.Model) (model.Model, mod
 	return m, r
 }
 
-func run(t *testing.T, r model.Runner, info *model.Info, in *model.Inputs) *model.Outputs {
+func run(t *testing.T, r serving.Runner, info *serving.Info, in *serving.Inputs) *serving.Outputs {
 	t.Helper()
-	out := model.NewOutputs(info, in.Rows)
+	out := serving.NewOutputs(info, in.Rows)
 	if err := r.Run(t.Context(), in, out); err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-func cut(info *model.Info, in *model.Inputs, from, rows int) *model.Inputs {
-	part := &model.Inputs{Rows: rows}
+func cut(info *serving.Info, in *serving.Inputs, from, rows int) *serving.Inputs {
+	part := &serving.Inputs{Rows: rows}
 	for i := range info.Inputs {
 		n := info.Inputs[i].RowBytes()
 		part.Data = append(part.Data, in.Data[i][from*n:(from+rows)*n])
@@ -226,8 +229,8 @@ func cut(info *model.Info, in *model.Inputs, from, rows int) *model.Inputs {
 	return part
 }
 
-func cutOut(info *model.Info, out *model.Outputs, from, rows int) *model.Outputs {
-	part := &model.Outputs{}
+func cutOut(info *serving.Info, out *serving.Outputs, from, rows int) *serving.Outputs {
+	part := &serving.Outputs{}
 	for i := range info.Outputs {
 		n := info.Outputs[i].RowBytes()
 		part.Data = append(part.Data, out.Data[i][from*n:(from+rows)*n])
@@ -237,22 +240,34 @@ func cutOut(info *model.Info, out *model.Outputs, from, rows int) *model.Outputs
 
 // Near compares answers: numbers to 1e-5, since engines add up in another order
 // for another number of rows.
-func Near(t *testing.T, info *model.Info, got, want *model.Outputs) {
+func Near(t *testing.T, info *serving.Info, got, want *serving.Outputs) {
 	t.Helper()
 	for i := range info.Outputs {
 		o := &info.Outputs[i]
-		if o.Type != model.FP32 {
+		if o.Type != serving.FP32 {
 			if !slices.Equal(got.Data[i], want.Data[i]) {
 				t.Errorf("output %s: got %x, want %x", o.Name, got.Data[i], want.Data[i])
 			}
 			continue
 		}
 		for e := range len(want.Data[i]) / 4 {
-			g, w := model.Float32(got.Data[i], e), model.Float32(want.Data[i], e)
+			g, w := serving.Float32(got.Data[i], e), serving.Float32(want.Data[i], e)
 			if !(math.Abs(float64(g-w)) <= 1e-5) {
 				t.Errorf("output %s, element %d: got %v, want %v", o.Name, e, g, w)
 				return
 			}
 		}
 	}
+}
+
+// Trained is a folder with the good models' versions 1 and 2 under a name, as if
+// trained for another feature schema: programs that check theirs can load them.
+func Trained(tb testing.TB, name, schemaSHA256 string) fstest.MapFS {
+	tb.Helper()
+	folder := fstest.MapFS{}
+	for _, version := range []string{"1", "2"} {
+		file := bytes.ReplaceAll(File(tb, "good/"+version), []byte(SchemaSHA256), []byte(schemaSHA256))
+		folder[name+"/"+version+"/model.onnx"] = &fstest.MapFile{Data: file}
+	}
+	return folder
 }

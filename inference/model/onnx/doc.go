@@ -6,7 +6,7 @@
 // already has a worker a core; each runner has buffers in C's memory, made once,
 // into which rows are copied (100 KB for 64 sessions: nothing beside the run), so
 // that no pointer into Go's memory ever stays with C. A run never has more than
-// model.MaxRunRows rows, because the runtime keeps the memory of its biggest run.
+// serving.MaxRunRows rows, because the runtime keeps the memory of its biggest run.
 //
 // Without cgo the package compiles and Open says ErrNoRuntime.
 package onnx

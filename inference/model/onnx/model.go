@@ -10,17 +10,17 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // onnxModel is one session; sessions may be run by many goroutines.
 type onnxModel struct {
-	info    *model.Info
+	info    *serving.Info
 	session *ort.DynamicAdvancedSession
 	runners sync.WaitGroup
 }
 
-func (m *onnxModel) Info() *model.Info { return m.info }
+func (m *onnxModel) Info() *serving.Info { return m.info }
 
 // Close waits for the runners and frees the session.
 func (m *onnxModel) Close() error {
@@ -29,7 +29,7 @@ func (m *onnxModel) Close() error {
 }
 
 // NewRunner makes a runner.
-func (m *onnxModel) NewRunner() (model.Runner, error) {
+func (m *onnxModel) NewRunner() (serving.Runner, error) {
 	r := &runner{model: m}
 	for i := range m.info.Inputs {
 		r.in = append(r.in, newBuffer(m.info.Inputs[i], m.info.MaxRows))
@@ -45,13 +45,13 @@ func (m *onnxModel) NewRunner() (model.Runner, error) {
 // and of two, takes over the dimensions that the file left open, and sees to it
 // that the rows come back one for one.
 func (m *onnxModel) measure(ctx context.Context) error {
-	m.info.MaxRows = model.MaxRunRows
+	m.info.MaxRows = serving.MaxRunRows
 	for i := range m.info.Inputs {
 		m.info.MaxRows = min(m.info.MaxRows, max(1, maxBufferBytes/m.info.Inputs[i].RowBytes()))
 	}
 	for i := range m.info.Outputs {
 		// The Go binding cannot take over 16-bit floats that the runtime made.
-		if o := &m.info.Outputs[i]; o.Open() && (o.Type == model.FP16 || o.Type == model.BF16) {
+		if o := &m.info.Outputs[i]; o.Open() && (o.Type == serving.FP16 || o.Type == serving.BF16) {
 			return fmt.Errorf("output %q of %s has shape %v: only the first dimension may be open", o.Name, o.Type, o.Shape())
 		}
 	}
@@ -80,7 +80,7 @@ func (m *onnxModel) probe(rows int) (err error) {
 			err = errors.Join(err, v.Destroy())
 		}
 	}()
-	values := func(tensors []model.Tensor) ([]ort.Value, error) {
+	values := func(tensors []serving.Tensor) ([]ort.Value, error) {
 		all := make([]ort.Value, len(tensors))
 		for i := range tensors {
 			if tensors[i].Open() { // left to the runtime to make
@@ -118,7 +118,7 @@ func (m *onnxModel) probe(rows int) (err error) {
 }
 
 // settle compares the shape that came with the one the file promises.
-func settle(t *model.Tensor, shape ort.Shape, rows int) error {
+func settle(t *serving.Tensor, shape ort.Shape, rows int) error {
 	if len(shape) != 1+len(t.Dims) || shape[0] != int64(rows) {
 		return fmt.Errorf("output %q has shape %v for %d rows, the file says %v", t.Name, shape, rows, t.Shape())
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // Runtime opens nothing in a program built without cgo.
@@ -23,6 +24,6 @@ func Open(string) (*Runtime, error) {
 func (*Runtime) Version() string { return "" }
 
 // Open returns ErrNoRuntime.
-func (*Runtime) Open(context.Context, []byte, *model.Info) (model.Model, error) {
+func (*Runtime) Open(context.Context, []byte, *serving.Info) (model.Model, error) {
 	return nil, ErrNoRuntime
 }

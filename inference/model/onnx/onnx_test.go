@@ -9,6 +9,7 @@ import (
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/modeltest"
 	"sonde.example/inference/model/onnx"
+	"sonde.example/internal/serving"
 )
 
 func runtime(tb testing.TB) *onnx.Runtime {
@@ -51,13 +52,13 @@ func TestRuntimeAndFakeAgree(t *testing.T) {
 	}
 }
 
-func answer(t *testing.T, m model.Model, in *model.Inputs) *model.Outputs {
+func answer(t *testing.T, m model.Model, in *serving.Inputs) *serving.Outputs {
 	t.Helper()
 	r, err := m.NewRunner()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := model.NewOutputs(m.Info(), in.Rows)
+	out := serving.NewOutputs(m.Info(), in.Rows)
 	if err := r.Run(t.Context(), in, out); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestOpenDimensionsAreMeasured(t *testing.T) {
 			t.Errorf("output %s has shape %v", o.Name, o.Shape())
 		}
 	}
-	in := &model.Inputs{Rows: 3}
+	in := &serving.Inputs{Rows: 3}
 	for i := range m.Info().Inputs {
 		row := make([]byte, 3*m.Info().Inputs[i].RowBytes())
 		for n := range row {
@@ -102,15 +103,16 @@ func TestRepositoryRefuses(t *testing.T) {
 		"wrong-labels":      "3 columns, but there are 2 labels",
 		"wrong-labels-open": "3 columns, but there are 2 labels",
 		"nonsense":          `probability NaN of label "web"`,
+		"halves-open":       `output "out_FP16" of FP16 has shape [-1 -1]`,
 		"lost-rows":         "a run of 2 rows: ",
 	} {
-		err := r.Load(t.Context(), name, model.VersionPolicy{})
-		if !errors.Is(err, model.ErrRefused) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "testdata/"+name+"/1/model.onnx: ") {
+		err := r.Load(t.Context(), name, serving.VersionPolicy{})
+		if !errors.Is(err, serving.ErrRefused) || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "testdata/"+name+"/1/model.onnx: ") {
 			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}
-	for _, name := range []string{"good", "types"} {
-		if err := r.Load(t.Context(), name, model.VersionPolicy{All: true}); err != nil {
+	for _, name := range []string{"good", "types", "halves"} {
+		if err := r.Load(t.Context(), name, serving.VersionPolicy{All: true}); err != nil {
 			t.Error(err)
 		}
 	}

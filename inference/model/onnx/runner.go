@@ -15,7 +15,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // alignment of buffers: a cache line, and the widest vector there is.
@@ -30,8 +30,8 @@ type runner struct {
 }
 
 // Run copies rows in, runs, and copies rows out, part by part.
-func (r *runner) Run(ctx context.Context, in *model.Inputs, out *model.Outputs) error {
-	if err := model.Fit(r.model.info, in, out); err != nil {
+func (r *runner) Run(ctx context.Context, in *serving.Inputs, out *serving.Outputs) error {
+	if err := serving.Fit(r.model.info, in, out); err != nil {
 		return err
 	}
 	for from := 0; from < in.Rows; from += r.model.info.MaxRows {
@@ -45,7 +45,7 @@ func (r *runner) Run(ctx context.Context, in *model.Inputs, out *model.Outputs) 
 	return nil
 }
 
-func (r *runner) run(in *model.Inputs, out *model.Outputs, from, rows int) error {
+func (r *runner) run(in *serving.Inputs, out *serving.Outputs, from, rows int) error {
 	r.ins, r.outs = r.ins[:0], r.outs[:0]
 	for i, b := range r.in {
 		copy(b.memory, in.Data[i][from*b.row:(from+rows)*b.row])
@@ -87,7 +87,7 @@ func (r *runner) Close() error {
 // buffer is room for some rows of one tensor in C's memory, and a tensor of the
 // runtime over it for every number of rows that was asked for.
 type buffer struct {
-	tensor model.Tensor
+	tensor serving.Tensor
 	row    int // bytes
 	memory []byte
 	start  unsafe.Pointer
@@ -96,7 +96,7 @@ type buffer struct {
 
 // newBuffer makes room for the given rows, all zero. C ends the process when
 // there is no memory, as Go does.
-func newBuffer(t model.Tensor, rows int) *buffer {
+func newBuffer(t serving.Tensor, rows int) *buffer {
 	size := (rows*t.RowBytes() + alignment - 1) / alignment * alignment
 	start := C.aligned_alloc(alignment, C.size_t(size))
 	if start == nil {

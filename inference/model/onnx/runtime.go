@@ -13,6 +13,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"sonde.example/inference/model"
+	"sonde.example/internal/serving"
 )
 
 // libraryName is what the library is called beside the executable and for the
@@ -30,7 +31,7 @@ var _ model.Opener = (*Runtime)(nil)
 
 // environment is the one that ONNX Runtime allows a process. It is never
 // destroyed: sessions of two Runtimes may live at the same time.
-var environment struct {
+var environment struct { //nolint:gochecknoglobals // ONNX Runtime allows one a process
 	sync.Mutex
 	library string // what it was opened from; empty before
 }
@@ -74,7 +75,7 @@ func (*Runtime) Version() string { return ort.GetVersion() }
 
 // Open makes a session of the file. The dimensions of outputs that the file
 // leaves open are found out by running one row.
-func (*Runtime) Open(ctx context.Context, file []byte, info *model.Info) (_ model.Model, err error) {
+func (*Runtime) Open(ctx context.Context, file []byte, info *serving.Info) (_ model.Model, err error) {
 	options, err := sessionOptions()
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (*Runtime) Open(ctx context.Context, file []byte, info *model.Info) (_ mode
 	return m, nil
 }
 
-func names(tensors []model.Tensor) []string {
+func names(tensors []serving.Tensor) []string {
 	all := make([]string, len(tensors))
 	for i := range tensors {
 		all[i] = tensors[i].Name

@@ -1,6 +1,10 @@
-package model
+package serving
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
 
 // DataType is the type of a tensor's elements.
 type DataType uint8
@@ -68,7 +72,9 @@ func (d DataType) facts() (name string, size int, onnx int32) {
 	return fmt.Sprintf("DataType(%d)", uint8(d)), 0, 0
 }
 
-func fromONNX(number int32) (DataType, bool) {
+// FromONNX is the type of a number of the ONNX format; false for strings and what
+// else there is no type for.
+func FromONNX(number int32) (DataType, bool) {
 	for d := Bool; d.Valid(); d++ {
 		if d.ONNX() == number {
 			return d, true
@@ -118,3 +124,11 @@ func (t *Tensor) Open() bool {
 	}
 	return false
 }
+
+// Float32 reads element i of an FP32 tensor.
+func Float32(data []byte, i int) float32 {
+	return math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+}
+
+// Integer64 reads element i of an INT64 tensor.
+func Integer64(data []byte, i int) int64 { return int64(binary.LittleEndian.Uint64(data[8*i:])) }

@@ -1,0 +1,548 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	flowv1 "sonde.example/gen/go/sonde/flow/v1"
+	queryv1 "sonde.example/gen/go/sonde/query/v1"
+
+	"sonde.example/collector/dispatch"
+	"sonde.example/internal/feature"
+	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
+	"sonde.example/internal/retry"
+	"sonde.example/internal/testenv"
+)
+
+// frame is an IPv4 packet with a UDP datagram, without a link header.
+func frame(payload string) []byte {
+	n := 28 + len(payload)
+	header := []byte{
+		0x45, 0, byte(n >> 8), byte(n), 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+		0x10, 0x00, 0x20, 0x00, byte((n - 20) >> 8), byte(n - 20), 0, 0,
+	}
+	return append(header, payload...)
+}
+
+// session has a head of one datagram whose payload is its id, so that a classifier can tell who it is.
+func session(id string) *flowv1.Session {
+	data := frame(id)
+	return &flowv1.Session{
+		Id: id, Agent: "a", FiveTuple: &flowv1.FiveTuple{IpProtocol: 17},
+		Counts:      &flowv1.Counts{ForwardPackets: 1},
+		HeadPackets: 1,
+		Head: &flowv1.Packets{
+			TimeDeltasNs: []int64{0}, Captured: []uint32{uint32(len(data))}, Missing: []uint32{0}, Flags: []uint32{0},
+			Interfaces: []*flowv1.Interface{{LinkType: uint32(packet.LinkRaw)}}, Data: data,
+		},
+		Evidence:         &flowv1.Evidence{Gaps: 3},
+		HandedOverTimeNs: time.Now().UnixNano(),
+	}
+}
+
+// counts is a hand-over without a head.
+func counts(id string) *flowv1.Session {
+	return &flowv1.Session{Id: id, Counts: &flowv1.Counts{ForwardPackets: 9, Ended: true}, HandedOverTimeNs: time.Now().UnixNano()}
+}
+
+// world is all that a worker works with, in memory. Its functions may be replaced before run.
+type world struct {
+	t        *testing.T
+	queue    *dispatch.Memory
+	registry *prometheus.Registry
+	worker   *dispatch.Worker
+
+	mu       sync.Mutex // guards what follows
+	classify func(ctx context.Context, ids []string) error
+	put      func(ctx context.Context, ids []string) error
+	settle   func(ctx context.Context, ids []string) error
+	events   []string // what happened, in order
+	calls    [][]string
+	stored   map[string]*record.Entry
+	tail     []*queryv1.Result
+}
+
+func newWorld(t *testing.T, change func(*dispatch.WorkerOptions)) *world {
+	t.Helper()
+	fine := func(context.Context, []string) error { return nil }
+	w := &world{
+		t: t, queue: dispatch.NewMemory(16 << 20), registry: prometheus.NewPedanticRegistry(),
+		classify: fine, put: fine, settle: fine, stored: map[string]*record.Entry{},
+	}
+	options := dispatch.WorkerOptions{
+		Queue: w.queue, Classifier: w, Results: w, Settler: settler{w}, Tail: tail{w}, Walker: packet.NewWalker(packet.Options{}),
+		Log: testenv.Log(t), Metrics: dispatch.NewMetrics(w.registry, w.queue.Len),
+	}
+	if change != nil {
+		change(&options)
+	}
+	w.worker = dispatch.NewWorker(options)
+	return w
+}
+
+func (w *world) note(what string, ids []string) {
+	w.events = append(w.events, what+" "+strings.Join(ids, ","))
+}
+
+// Classify calls everything by its own payload.
+func (w *world) Classify(ctx context.Context, sessions []*feature.Session) ([]*flowv1.Classification, error) {
+	ids := make([]string, len(sessions))
+	for i, s := range sessions {
+		ids[i] = string(s.Forward())
+	}
+	w.mu.Lock()
+	w.calls = append(w.calls, ids)
+	w.note("classify", ids)
+	w.mu.Unlock()
+	if err := w.classify(ctx, ids); err != nil {
+		return nil, err
+	}
+	answers := make([]*flowv1.Classification, len(ids))
+	for i, id := range ids {
+		answers[i] = &flowv1.Classification{Label: "label of " + id}
+	}
+	return answers, nil
+}
+
+// Put merges as a store does, and says so in each result.
+func (w *world) Put(ctx context.Context, entries ...*record.Entry) error {
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.Result.GetSessionId()
+	}
+	if err := w.put(ctx, ids); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("put", ids)
+	for _, e := range entries {
+		w.stored[e.Result.GetSessionId()] = &record.Entry{Result: e.Result, Head: e.Head}
+		e.Result = record.New(session(e.Result.GetSessionId()), e.Result.GetClassification(), nil, e.Result.GetFailure()).Result
+		e.Result.CommunityId = "merged"
+	}
+	return nil
+}
+
+type settler struct{ *world }
+
+func (w settler) Settle(ctx context.Context, stored ...*flowv1.Session) error {
+	ids := make([]string, len(stored))
+	for i, s := range stored {
+		ids[i] = s.GetId()
+	}
+	if err := w.settle(ctx, ids); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note("settle", ids)
+	return nil
+}
+
+type tail struct{ *world }
+
+func (w tail) Publish(results ...*queryv1.Result) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tail = append(w.tail, results...)
+	w.note("tail", nil)
+}
+
+func (w *world) publish(sessions ...*flowv1.Session) {
+	w.t.Helper()
+	for _, s := range sessions {
+		if err := w.queue.Publish(w.t.Context(), dispatch.Message{Session: s}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// run lets the worker work until it has nothing left to do in the given time of the bubble.
+func (w *world) run(d time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), d)
+	defer cancel()
+	if err := w.worker.Run(ctx); err != nil {
+		w.t.Errorf("Run: %v", err)
+	}
+}
+
+func (w *world) metric(name, labels string, want float64) {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var pairs []string
+			for _, l := range m.GetLabel() {
+				pairs = append(pairs, l.GetName()+"="+l.GetValue())
+			}
+			if f.GetName() != name || strings.Join(pairs, ",") != labels {
+				continue
+			}
+			got := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			if got != want {
+				w.t.Errorf("metric %s{%s} = %v, want %v", name, labels, got, want)
+			}
+			return
+		}
+	}
+	w.t.Errorf("no metric %s{%s}", name, labels)
+}
+
+// left returns what is still in the queue, by id and delivery count.
+func (w *world) left() map[string]int {
+	w.t.Helper()
+	left := map[string]int{}
+	if n, _ := w.queue.Len(); n == 0 {
+		return left
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	if err := w.queue.Consume(ctx, 1000, func(_ context.Context, messages []dispatch.Message) []error {
+		for _, m := range messages {
+			left[m.Session.GetId()] = m.DeliveryCount
+		}
+		return make([]error, len(messages))
+	}); err != nil {
+		w.t.Errorf("Consume: %v", err)
+	}
+	return left
+}
+
+func ids(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("session-%02d", i)
+	}
+	return all
+}
+
+func sessions(ids []string) []*flowv1.Session {
+	all := make([]*flowv1.Session, len(ids))
+	for i, id := range ids {
+		all[i] = session(id)
+	}
+	return all
+}
+
+func TestWorkerStoresThenSettlesThenTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.publish(session("one"), counts("two"))
+		w.run(time.Second)
+		want := []string{"classify one", "put one,two", "settle one,two", "tail "}
+		if diff := cmp.Diff(want, w.events); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		one, two := w.stored["one"], w.stored["two"]
+		if one.Result.GetState() != queryv1.ResultState_RESULT_STATE_CLASSIFIED || one.Result.GetClassification().GetLabel() != "label of one" ||
+			one.Result.GetClassification().GetPackets() != 1 || one.Result.GetEvidence().GetPacketsHeld() != 1 || one.Result.GetEvidence().GetGaps() != 3 {
+			t.Errorf("result of a head is %v", one.Result)
+		}
+		if len(one.Head.GetCaptured()) != 1 {
+			t.Error("the head was not stored")
+		}
+		if two.Result.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED || two.Head != nil || !two.Result.GetEnded() {
+			t.Errorf("result of counts is %v", two.Result)
+		}
+		if len(w.tail) != 2 || w.tail[0].GetCommunityId() != "merged" || w.tail[1].GetCommunityId() != "merged" {
+			t.Errorf("the tail was told %v, want what stands in the store", w.tail)
+		}
+		w.metric("sonde_collector_stored_results_total", "state=classified", 1)
+		w.metric("sonde_collector_stored_results_total", "state=counted", 1)
+		w.metric("sonde_collector_stored_results_total", "state=failed", 0)
+		w.metric("sonde_collector_hand_over_to_stored_seconds", "", 2)
+		w.metric("sonde_collector_worker_pauses_total", "", 0)
+		w.metric("sonde_collector_queue_messages", "", 0)
+	})
+}
+
+func TestWorkerChangesNoSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		lent := session("one")
+		w.publish(lent)
+		w.run(time.Second)
+		if diff := cmp.Diff(session("one").GetEvidence().GetPacketsHeld(), lent.GetEvidence().GetPacketsHeld()); diff != "" {
+			t.Errorf("packets held of the session itself (-want +got):\n%s", diff)
+		}
+		if w.stored["one"].Result.GetEvidence() == lent.GetEvidence() {
+			t.Error("the result shares the evidence of a session that may be lent again")
+		}
+	})
+}
+
+func TestWorkerDropsPackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *dispatch.WorkerOptions) { o.DropPackets = true })
+		w.publish(session("one"))
+		w.run(time.Second)
+		if e := w.stored["one"]; e == nil || e.Head != nil || e.Result.GetClassification() == nil {
+			t.Errorf("stored %v, want a classification without a head", e)
+		}
+	})
+}
+
+// While inference is away the worker waits with what it holds, rejects nothing, and goes on when it is back.
+func TestWorkerWaitsForInference(t *testing.T) {
+	for name, away := range map[string]error{
+		"without a delay": errors.New("connection refused"),
+		"with a delay":    retry.After(errors.New("too busy"), 7*time.Second),
+		"late":            context.DeadlineExceeded,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				back := time.Now().Add(time.Minute)
+				w.classify = func(context.Context, []string) error {
+					if time.Now().Before(back) {
+						return away
+					}
+					return nil
+				}
+				all := ids(300)
+				w.publish(sessions(all)...)
+				go func() {
+					time.Sleep(30 * time.Second)
+					// Four micro-batches are held, the rest waits in the queue.
+					w.metric("sonde_collector_queue_messages", "", 300-4*64)
+				}()
+				w.run(2 * time.Minute)
+				if len(w.stored) != 300 {
+					t.Errorf("%d results, want 300", len(w.stored))
+				}
+				w.metric("sonde_collector_rejected_hand_overs_total", "", 0)
+				w.metric("sonde_collector_stored_results_total", "state=classified", 300)
+				if len(w.calls) < 10 || len(w.calls) > 400 {
+					t.Errorf("inference was asked %d times in a minute", len(w.calls))
+				}
+			})
+		})
+	}
+}
+
+// One session that inference refuses takes no other along, and after five more deliveries has a failed result.
+func TestOnePoisonSessionFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const poison = "session-17"
+		w := newWorld(t, nil)
+		w.classify = func(_ context.Context, ids []string) error {
+			if slices.Contains(ids, poison) {
+				return retry.Permanent(errors.New("bad tensor \xff"))
+			}
+			return nil
+		}
+		all := ids(64)
+		w.publish(sessions(all)...)
+		w.run(time.Second)
+		for _, id := range all {
+			e := w.stored[id]
+			switch {
+			case e == nil:
+				t.Errorf("%s has no result", id)
+			case id == poison:
+				if e.Result.GetState() != queryv1.ResultState_RESULT_STATE_FAILED || e.Result.GetFailure() != "bad tensor " || e.Head == nil {
+					t.Errorf("result of the poison is %v", e.Result)
+				}
+			case e.Result.GetClassification().GetLabel() != "label of "+id:
+				t.Errorf("result of %s is %v", id, e.Result)
+			}
+		}
+		asked := 0
+		for _, call := range w.calls {
+			if len(call) == 1 && call[0] == poison {
+				asked++
+			}
+		}
+		if asked != 6 {
+			t.Errorf("the poison was tried alone %d times, want 6", asked)
+		}
+		w.metric("sonde_collector_rejected_hand_overs_total", "", 5)
+		w.metric("sonde_collector_stored_results_total", "state=failed", 1)
+		w.metric("sonde_collector_stored_results_total", "state=classified", 63)
+	})
+}
+
+// A message that was rejected twice is asked for by itself, whatever comes with it.
+func TestSuspectsAreTriedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		suspect := dispatch.Message{Session: session("suspect"), DeliveryCount: 2}
+		if err := w.queue.Publish(t.Context(), suspect); err != nil {
+			t.Fatal(err)
+		}
+		w.publish(session("one"), session("two"))
+		w.run(time.Second)
+		if diff := cmp.Diff([][]string{{"one", "two"}, {"suspect"}}, w.calls); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestUnreadableHeadHasAFailedResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		broken := session("broken")
+		broken.Head.Missing = nil
+		w.publish(broken, session("one"))
+		w.run(time.Second)
+		if r := w.stored["broken"].Result; r.GetState() != queryv1.ResultState_RESULT_STATE_FAILED || !strings.Contains(r.GetFailure(), "missing") {
+			t.Errorf("result is %v", r)
+		}
+		if w.stored["one"] == nil {
+			t.Error("the other session has no result")
+		}
+		w.metric("sonde_collector_rejected_hand_overs_total", "", 5)
+	})
+}
+
+func TestWorkerWaitsForTheStores(t *testing.T) {
+	for _, name := range []string{"result store", "session store"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				back := time.Now().Add(time.Minute)
+				away := func(context.Context, []string) error {
+					if time.Now().Before(back) {
+						return errors.New("database is locked")
+					}
+					return nil
+				}
+				if name == "result store" {
+					w.put = away
+				} else {
+					w.settle = away
+				}
+				w.publish(sessions(ids(100))...)
+				w.run(2 * time.Minute)
+				if len(w.stored) != 100 || len(w.tail) != 100 {
+					t.Errorf("%d results, %d told; want 100", len(w.stored), len(w.tail))
+				}
+				w.metric("sonde_collector_rejected_hand_overs_total", "", 0)
+			})
+		})
+	}
+}
+
+// An entry that the store refuses as it is takes no other along either; its failed result stands instead.
+func TestOneUnstorableEntryFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const poison = "session-40"
+		w := newWorld(t, nil)
+		refusals := 0
+		w.put = func(_ context.Context, ids []string) error {
+			if !slices.Contains(ids, poison) {
+				return nil
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if len(ids) == 1 {
+				refusals++
+			}
+			if refusals == 7 { // the failed result
+				return nil
+			}
+			return retry.Permanent(errors.New("not UTF-8"))
+		}
+		w.publish(sessions(ids(64))...)
+		w.run(time.Second)
+		if len(w.stored) != 64 {
+			t.Errorf("%d results, want 64", len(w.stored))
+		}
+		if r := w.stored[poison].Result; r.GetState() != queryv1.ResultState_RESULT_STATE_FAILED || r.GetFailure() != "not UTF-8" {
+			t.Errorf("result is %v", r)
+		}
+	})
+}
+
+// When ctx ends, whatever the worker is at, what it holds goes back to the queue as it came.
+func TestWorkerGivesBackWhenItEnds(t *testing.T) {
+	hang := func(ctx context.Context, _ []string) error {
+		<-ctx.Done()
+		return fmt.Errorf("call: %w", ctx.Err())
+	}
+	fail := func(context.Context, []string) error { return errors.New("away") }
+	for name, prepare := range map[string]func(*world){
+		"in a call to inference":           func(w *world) { w.classify = hang },
+		"waiting to call inference again":  func(w *world) { w.classify = fail },
+		"in a call to the result store":    func(w *world) { w.put = hang },
+		"waiting for the result store":     func(w *world) { w.put = fail },
+		"in a call to the session store":   func(w *world) { w.settle = hang },
+		"waiting for the session store":    func(w *world) { w.settle = fail },
+		"in the middle of halving a batch": func(w *world) { w.classify = halving(hang) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				prepare(w)
+				w.publish(sessions(ids(20))...)
+				w.run(time.Minute)
+				left := w.left()
+				if len(left) != 20 {
+					t.Errorf("%d messages are back, want 20", len(left))
+				}
+				for id, count := range left {
+					if count != 0 {
+						t.Errorf("%s counts %d deliveries, want 0", id, count)
+					}
+				}
+				if len(w.tail) > 0 {
+					t.Errorf("the tail was told of %d results that are not settled", len(w.tail))
+				}
+			})
+		})
+	}
+}
+
+// halving refuses micro-batches of more than five, and does next with those.
+func halving(next func(context.Context, []string) error) func(context.Context, []string) error {
+	return func(ctx context.Context, ids []string) error {
+		if len(ids) > 5 {
+			return retry.Permanent(errors.New("one of them"))
+		}
+		return next(ctx, ids)
+	}
+}
+
+// What has no head is stored even while inference is asked in vain until the end.
+func TestCountsDoNotWaitForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.classify = func(context.Context, []string) error { return errors.New("away") }
+		w.publish(session("one"), counts("two"))
+		w.run(time.Minute)
+		if w.stored["two"] == nil || w.stored["one"] != nil {
+			t.Errorf("stored %v, want two", w.stored)
+		}
+		if diff := cmp.Diff(map[string]int{"one": 0}, w.left()); diff != "" {
+			t.Errorf("left (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWorkerEndsWhenTheQueueIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		if err := w.queue.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.worker.Run(t.Context()); !errors.Is(err, dispatch.ErrClosed) {
+			t.Errorf("Run = %v, want ErrClosed", err)
+		}
+	})
+}
