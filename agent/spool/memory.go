@@ -99,27 +99,22 @@ func (m *Memory) Append(ctx context.Context, lane uint32, packets int, parts ...
 	m.clock++
 	l.entries = append(l.entries, entry{payload: payload, packets: packets, order: m.clock, at: time.Now().UnixNano()})
 	l.state.Last++
+	l.state.PendingBatches++
+	l.state.PendingPackets += uint64(packets)
 	m.bytes += size
 	m.tell()
 	return l.state.Last, nil
 }
 
 // Next implements Spool.
-func (m *Memory) Next(ctx context.Context, lane uint32, after uint64) (Entry, error) {
+func (m *Memory) Next(_ context.Context, lane uint32, after uint64) (Entry, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for {
-		if err := m.check(lane); err != nil {
-			return Entry{}, err
-		}
-		if e, ok := m.lanes[lane].after(after); ok {
-			return e, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return Entry{}, err
-		}
-		m.waitForChange(ctx)
+	if err := m.check(lane); err != nil {
+		return Entry{}, false, err
 	}
+	e, ok := m.lanes[lane].after(after)
+	return e, ok, nil
 }
 
 // after lends the oldest batch after a sequence.
@@ -154,6 +149,9 @@ func (m *Memory) Mark(_ context.Context, lane uint32, received, durable uint64) 
 	if received <= l.state.Received && durable <= l.state.Durable {
 		return nil
 	}
+	for at := max(l.state.Received+1, l.state.First); at <= received; at++ {
+		l.settle(&l.entries[at-l.state.First])
+	}
 	l.state.Received = max(l.state.Received, received)
 	l.state.Durable = max(l.state.Durable, durable)
 	for len(l.entries) > 0 && l.state.First <= l.state.Durable {
@@ -179,6 +177,9 @@ func (m *Memory) Reject(_ context.Context, lane uint32, sequence uint64) error {
 		return nil
 	}
 	l.state.Rejected += uint64(e.packets)
+	if sequence > l.state.Received {
+		l.settle(e)
+	}
 	m.bytes -= e.size()
 	e.payload.release()
 	e.payload = nil
@@ -196,12 +197,6 @@ func (m *Memory) State() State {
 		s.Lanes[i] = l.state
 		if len(l.entries) > 0 {
 			s.Lanes[i].OldestUnixNano = l.entries[0].at
-		}
-		for at := max(l.state.Received+1, l.state.First); at <= l.state.Last; at++ {
-			if e := &l.entries[at-l.state.First]; e.payload != nil {
-				s.Lanes[i].PendingPackets += uint64(e.packets)
-				s.Lanes[i].PendingBatches++
-			}
 		}
 	}
 	return s
@@ -254,9 +249,18 @@ func (m *Memory) letGoOldest() {
 			l.state.Released += uint64(e.packets)
 		} else {
 			l.state.Dropped += uint64(e.packets)
+			l.settle(e)
 		}
 	}
 	m.forget(l)
+}
+
+// settle takes a batch out of those that are pending.
+func (l *lane) settle(e *entry) {
+	if e.payload != nil {
+		l.state.PendingBatches--
+		l.state.PendingPackets -= uint64(e.packets)
+	}
 }
 
 // forget cuts off a lane's first entry.

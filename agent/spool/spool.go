@@ -32,9 +32,10 @@ type Spool interface {
 	// spool lets its oldest batch go, whatever its lane, and counts it: released if it was received, otherwise dropped. A
 	// spool made to wait first waits until there is room or ctx ends; then it does the same, so that the batch is kept.
 	Append(ctx context.Context, lane uint32, packets int, payload ...[]byte) (sequence uint64, err error)
-	// Next waits for the oldest batch left after the given sequence; Entry.Skipped counts the sequences it passes over.
-	// The payload lasts until Entry.Release, even if the spool lets the batch go before.
-	Next(ctx context.Context, lane uint32, after uint64) (Entry, error)
+	// Next lends the oldest batch left after the given sequence; Entry.Skipped counts the sequences it passes over. The
+	// payload lasts until Entry.Release, even if the spool lets the batch go before. When there is none it returns false
+	// at once; Changed tells when to ask again, so that a reader can wait for other things as well.
+	Next(ctx context.Context, lane uint32, after uint64) (Entry, bool, error)
 	// Mark takes note of the collector's marks, and lets go of everything up to and with durable. Marks only grow; what is
 	// behind the present ones does nothing, and nothing beyond the last sequence given is believed.
 	Mark(ctx context.Context, lane uint32, received, durable uint64) error

@@ -143,7 +143,7 @@ func (s *Service) enter(st *stream) {
 	defer s.mu.Unlock()
 	for lane, other := range s.streams {
 		if lane.Agent == st.lane.Agent && (lane == st.lane || lane.Epoch != st.lane.Epoch) {
-			other.end(errFenced)
+			other.end(ErrFenced)
 		}
 	}
 	s.streams[st.lane] = st

@@ -33,7 +33,8 @@ const answersHeld = 16
 // drainRetry is when an agent that was cut may come back; elsewhere it may at once.
 const drainRetry = time.Second
 
-var errFenced = status.Error(codes.Aborted, "another stream has taken over the lane")
+// ErrFenced ends a stream whose lane another one has taken over.
+var ErrFenced = status.Error(codes.Aborted, "another stream has taken over the lane")
 
 // stream is one lane's connection. The handler's goroutine sends; receive and follow are its other two.
 //
@@ -125,8 +126,8 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 
 // cause prefers the reason for which the stream was ended to what came of it.
 func (st *stream) cause(err error) error {
-	if cause := context.Cause(st.ctx); cause != nil && st.ctx.Err() != nil && errors.Is(cause, errFenced) {
-		return errFenced
+	if cause := context.Cause(st.ctx); cause != nil && st.ctx.Err() != nil && errors.Is(cause, ErrFenced) {
+		return ErrFenced
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 	"sonde.example/internal/retry"
 )
 
@@ -53,7 +54,7 @@ func resize(room *[]*state, n int) []*state {
 
 // prepare checks that the batch is the next, and returns what is stored of those of its sessions that memory does not
 // know but the results may. The lane is unlocked while it asks; then everything is looked at again.
-func (l *lane) prepare(ctx context.Context, b *Batch) (past map[uint64]Stored, err error) {
+func (l *lane) prepare(ctx context.Context, b *Batch) (past map[uint64]*record.Entry, err error) {
 	for {
 		if b.Fence != l.fence {
 			return nil, ErrFenced
@@ -66,7 +67,7 @@ func (l *lane) prepare(ctx context.Context, b *Batch) (past map[uint64]Stored, e
 			return past, nil
 		}
 		if past == nil {
-			past = map[uint64]Stored{}
+			past = map[uint64]*record.Entry{}
 		}
 		l.mu.Unlock()
 		err := l.ask(ctx, b, ids, past)
@@ -79,7 +80,7 @@ func (l *lane) prepare(ctx context.Context, b *Batch) (past map[uint64]Stored, e
 
 // unknown returns the numbers, by id, of the batch's sessions that only the results can know. In the normal case there are
 // none: a session that opens in a batch never sent before is new.
-func (l *lane) unknown(b *Batch, asked map[uint64]Stored) (ids map[string]uint64) {
+func (l *lane) unknown(b *Batch, asked map[uint64]*record.Entry) (ids map[string]uint64) {
 	for i := range b.Updates {
 		u := &b.Updates[i]
 		if l.sessions[u.Number] != nil || u.Opened && b.Sequence > l.lastSent {
@@ -98,11 +99,11 @@ func (l *lane) unknown(b *Batch, asked map[uint64]Stored) (ids map[string]uint64
 
 // ask fills past with an entry for each id, an empty one for those that the results don't know, and, when the batch ends
 // all older sessions, with those that are open in the results.
-func (l *lane) ask(ctx context.Context, b *Batch, ids map[string]uint64, past map[uint64]Stored) error {
+func (l *lane) ask(ctx context.Context, b *Batch, ids map[string]uint64, past map[uint64]*record.Entry) error {
 	names := make([]string, 0, len(ids))
 	for id, number := range ids {
 		names = append(names, id)
-		past[number] = Stored{}
+		past[number] = nil
 	}
 	if len(names) > 0 {
 		found, err := l.store.journal.Sessions(ctx, names...)
@@ -126,18 +127,18 @@ func (l *lane) ask(ctx context.Context, b *Batch, ids map[string]uint64, past ma
 }
 
 // stored returns what the results hold of the lane's sessions that are open there, without heads.
-func (l *lane) stored(ctx context.Context) (open []Stored, err error) {
+func (l *lane) stored(ctx context.Context) (open []*record.Entry, err error) {
 	results, err := l.store.journal.Open(ctx, l.id.Agent, 0)
 	for _, r := range results {
 		if r.GetEpoch() == l.id.Epoch && r.GetLane() == l.id.Index {
-			open = append(open, Stored{Result: r})
+			open = append(open, &record.Entry{Result: r})
 		}
 	}
 	return open, err
 }
 
 // begin puts the batch into the journal, or goes on with one that was begun.
-func (l *lane) begin(b *Batch, past map[uint64]Stored) {
+func (l *lane) begin(b *Batch, past map[uint64]*record.Entry) {
 	if l.half == b.Sequence && l.next > 0 {
 		return
 	}
@@ -148,14 +149,14 @@ func (l *lane) begin(b *Batch, past map[uint64]Stored) {
 	}
 	l.half, l.next = b.Sequence, 0
 	for number, stored := range past {
-		if number < b.EndedBelow && stored.Result != nil && l.sessions[number] == nil {
+		if number < b.EndedBelow && stored != nil && l.sessions[number] == nil {
 			l.recall(stored)
 		}
 	}
 }
 
 // step does the steps up to end.
-func (l *lane) step(b *Batch, touched []*state, past map[uint64]Stored, end int, now time.Duration) {
+func (l *lane) step(b *Batch, touched []*state, past map[uint64]*record.Entry, end int, now time.Duration) {
 	place, limits := l.current(), l.store.o.Head
 	for ; l.next < end && l.next < len(b.Packets); l.next++ {
 		p := &b.Packets[l.next]
@@ -183,11 +184,11 @@ func (l *lane) step(b *Batch, touched []*state, past map[uint64]Stored, end int,
 }
 
 // touch finds or makes the state of a session that the batch touches.
-func (l *lane) touch(b *Batch, u *Update, past map[uint64]Stored) *state {
+func (l *lane) touch(b *Batch, u *Update, past map[uint64]*record.Entry) *state {
 	s := l.sessions[u.Number]
 	switch stored := past[u.Number]; {
 	case s != nil:
-	case stored.Result != nil:
+	case stored != nil:
 		s = l.recall(stored)
 		s.iface = l.intern(b.Interfaces[u.Interface])
 	default:
@@ -224,7 +225,7 @@ func (l *lane) update(s *state, u *Update, place uint64, now time.Duration) {
 		return
 	}
 	l.change(s, place, now)
-	if version.ended && !s.handed.ended || version.head > s.handed.head && s.full(l.store.o.Head) {
+	if version.ended || version.head > s.handed.head && s.full(l.store.o.Head) {
 		l.handOver(s)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 )
 
 // Resume implements Store.
@@ -113,7 +114,7 @@ func (m *Memory) endLane(ctx context.Context, l *lane, lost []*ingestv1.LostLane
 }
 
 // recallOpen brings sessions into memory that are open in the results.
-func (l *lane) recallOpen(open []Stored) {
+func (l *lane) recallOpen(open []*record.Entry) {
 	for _, stored := range open {
 		if l.sessions[stored.Result.GetNumber()] == nil {
 			l.recall(stored)

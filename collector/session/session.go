@@ -21,6 +21,7 @@ import (
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 )
 
 var (
@@ -85,17 +86,12 @@ type Overdue struct {
 	Numbers []uint64
 }
 
-// Stored is what the results hold of a session. Head is nil when no packets are kept.
-type Stored struct {
-	Result *queryv1.Result
-	Head   *flowv1.Packets
-}
-
 // Journal is the result store as the memory store sees it: what it knew before a restart, and where its marks are kept.
 // All methods may be called at the same time.
 type Journal interface {
-	// Sessions returns what is stored of the sessions named; those not known are left out.
-	Sessions(ctx context.Context, ids ...string) (map[string]Stored, error)
+	// Sessions returns what is stored of the sessions named; those not known are left out. An entry's head is nil when no
+	// packets are kept.
+	Sessions(ctx context.Context, ids ...string) (map[string]*record.Entry, error)
 	// Open returns the results of the agent's sessions that have not ended, those of the given epoch left out.
 	Open(ctx context.Context, agent string, exceptEpoch uint64) ([]*queryv1.Result, error)
 	// PutLedger commits lanes as of their durable marks.

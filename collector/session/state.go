@@ -9,6 +9,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 )
 
 // maxHeadBytes bounds a head, so that a hand-over stays below 32 KiB however long its packets' headers are.
@@ -225,7 +226,7 @@ func interfaceIndex(p *flowv1.Packets, iface *flowv1.Interface) uint32 {
 }
 
 // recall brings a session back into memory, from what is stored of it.
-func (l *lane) recall(stored Stored) *state {
+func (l *lane) recall(stored *record.Entry) *state {
 	r := stored.Result
 	tuple := tupleOf(r)
 	key, clientHigh := keyOf(tuple, r.GetScope())

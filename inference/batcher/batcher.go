@@ -154,6 +154,7 @@ func (b *Batcher) enqueue(j *job) error {
 	b.queues[j.queue].push(j)
 	b.rows += j.in.Rows
 	b.requests++
+	j.lease.Stats().Wait(1)
 	b.more.Signal()
 	return nil
 }
@@ -173,6 +174,7 @@ func (b *Batcher) remove(j *job) {
 	b.queues[j.queue].remove(j)
 	b.rows -= j.in.Rows
 	b.requests--
+	j.lease.Stats().Wait(-1)
 }
 
 // job is one request on its way. The batcher's lock guards queued and its place

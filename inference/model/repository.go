@@ -41,6 +41,9 @@ type Options struct {
 	Contract Contract
 	// Workers is how many runners each version gets, at least 1.
 	Workers int
+	// Changed, if set, is told of a model whose versions have changed, and which are
+	// loaded now. It must not call the repository.
+	Changed func(name string, versions []int64)
 }
 
 type key struct {
@@ -267,6 +270,9 @@ func (r *Repository) swap(name string, next map[int64]*version) {
 		delete(r.models, name)
 	}
 	r.mu.Unlock()
+	if r.opts.Changed != nil {
+		r.opts.Changed(name, slices.Sorted(maps.Keys(next)))
+	}
 	for n, v := range next {
 		if old[n] != v {
 			info := v.model.Info()

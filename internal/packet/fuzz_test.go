@@ -46,7 +46,7 @@ func compare(t *testing.T, frame []byte, verdict packet.Verdict, info *packet.In
 	var protocol uint8
 	var payload []byte
 	var headers int
-	var network gopacket.Layer
+	var network gopacket.NetworkLayer
 	for i, l := range p.Layers() {
 		switch l := l.(type) {
 		case *layers.Ethernet:
@@ -87,7 +87,7 @@ func compare(t *testing.T, frame []byte, verdict packet.Verdict, info *packet.In
 	if protocol == 0 || headers != 1 {
 		return
 	}
-	flow := network.(gopacket.NetworkLayer).NetworkFlow()
+	flow := network.NetworkFlow()
 	if verdict != packet.OK {
 		t.Fatalf("gopacket reads %s %d > %d / %d, we say %d", flow, source.Port, destination.Port, protocol, verdict)
 	}

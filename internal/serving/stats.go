@@ -18,6 +18,8 @@ type Statistics struct {
 	Name, Version string
 	// Last is when the last run ended; zero means never.
 	Last time.Time
+	// Pending requests are in the queue.
+	Pending int
 	// Rows that were run, in Runs runs.
 	Rows, Runs uint64
 	// Success and the parts of its time: each request is charged with the whole
@@ -100,6 +102,14 @@ func (s *Stats) Fail(reason Failure, requests int, total time.Duration) {
 	d := s.s.Failed[reason]
 	d.Add(requests, total)
 	s.s.Failed[reason] = d
+}
+
+// Wait takes note of requests that enter the queue, or leave it when n is
+// negative.
+func (s *Stats) Wait(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Pending += n
 }
 
 // Snapshot copies the counters.

@@ -11,6 +11,7 @@ import (
 
 	"sonde.example/agent/capture/file"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/testenv"
 )
 
 // TestMadeCorpus reads the files of odd/made, whose sessions are known, when SONDE_TEST_CORPUS names the corpus. The same
@@ -19,7 +20,7 @@ func TestMadeCorpus(t *testing.T) {
 	for _, row := range corpus(t, "odd/made.csv") {
 		name, inner, broken := row[0], row[2], row[5]
 		t.Run(name, func(t *testing.T) {
-			source, err := file.Open(t.Context(), filepath.Join(os.Getenv("SONDE_TEST_CORPUS"), "odd", name), file.Options{})
+			source, err := file.Open(t.Context(), filepath.Join(testenv.Corpus(t), "odd", name), file.Options{})
 			if broken == "file" {
 				if err == nil {
 					t.Fatal("a file that is none was opened")
@@ -68,9 +69,8 @@ func read(t *testing.T, source *file.Source) (packets, sessions int) {
 // corpus returns the rows of a table of the corpus, none when it is not there.
 func corpus(t *testing.T, table string) [][]string {
 	t.Helper()
-	root := os.Getenv("SONDE_TEST_CORPUS")
+	root := testenv.Corpus(t)
 	if root == "" {
-		t.Log("SONDE_TEST_CORPUS is empty")
 		return nil
 	}
 	f, err := os.Open(filepath.Join(root, table))
@@ -89,7 +89,7 @@ func corpus(t *testing.T, table string) [][]string {
 // packets as another reader has found, or says where it is broken.
 func TestFoundCorpus(t *testing.T) {
 	for _, row := range corpus(t, "odd/captures.csv") {
-		source, err := file.Open(t.Context(), filepath.Join(os.Getenv("SONDE_TEST_CORPUS"), "odd", "captures", row[0]), file.Options{})
+		source, err := file.Open(t.Context(), filepath.Join(testenv.Corpus(t), "odd", "captures", row[0]), file.Options{})
 		if err != nil {
 			t.Log(err)
 			continue

@@ -88,7 +88,11 @@ func compare(t *testing.T, content []byte, ours []capturetest.Packet, link packe
 		}
 		theirLink := link
 		if isNg {
-			theirLink = packet.LinkType(info.AncillaryData[0].(layers.LinkType))
+			l, ok := info.AncillaryData[0].(layers.LinkType)
+			if !ok {
+				t.Fatal("gopacket tells no link type")
+			}
+			theirLink = packet.LinkType(l)
 		}
 		if !bytes.Equal(data, our.Data) || our.Info.LinkType != theirLink {
 			t.Fatalf("packet %d: gopacket reads %x of link type %d, we %x of %d", i, data, theirLink, our.Data, our.Info.LinkType)

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"sonde.example/agent/capture"
@@ -38,7 +39,7 @@ func pcapMagic(magic []byte) bool {
 
 func openPcap(ctx context.Context, in *input) (*pcap, error) {
 	header, err := in.peek(ctx, pcapHeaderBytes)
-	if err == cutShort {
+	if errors.Is(err, cutShort) {
 		return nil, fmt.Errorf("pcap header %w after %d of %d bytes", err, len(header), pcapHeaderBytes)
 	}
 	if err != nil {

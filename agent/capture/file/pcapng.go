@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -54,7 +55,7 @@ type description struct {
 // openPcapng reads on to the first interface, so that the link type is known before the first packet is asked for.
 func openPcapng(ctx context.Context, in *input) (*pcapng, error) {
 	header, err := in.peek(ctx, sectionBytes)
-	if err == cutShort {
+	if errors.Is(err, cutShort) {
 		return nil, fmt.Errorf("pcapng section header %w after %d of %d bytes", err, len(header), sectionBytes)
 	}
 	if err != nil {
@@ -279,7 +280,7 @@ func (p *pcapng) simple(body []byte) ([]byte, capture.Info, error) {
 	return body[4 : 4+length], capture.Info{
 		Time:           p.last,
 		CaptureLength:  int(length),
-		OriginalLength: int(original),
+		OriginalLength: max(int(original), int(length)),
 		InterfaceIndex: p.base,
 		LinkType:       d.link,
 	}, nil

@@ -237,3 +237,11 @@ func (a *Agent) Batch() *ingestv1.Batch {
 func Request(b *ingestv1.Batch) *ingestv1.IngestRequest {
 	return &ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Batch{Batch: b}}
 }
+
+// at moves the client's address on, for many sessions of one kind.
+func (f *Flow) at(i int) *Flow {
+	b := f.client.Addr().As4()
+	b[2], b[3] = byte(i>>8), byte(i)
+	f.client = netip.AddrPortFrom(netip.AddrFrom4(b), f.client.Port())
+	return f
+}

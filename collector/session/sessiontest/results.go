@@ -16,6 +16,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/record"
 )
 
 // Results stands for the result store: it keeps one result a session, each of its two parts replaced only by its own
@@ -27,7 +28,7 @@ type Results struct {
 	Fail func() error
 
 	mu      sync.Mutex // guards what follows
-	results map[string]session.Stored
+	results map[string]*record.Entry
 	rows    map[packet.Lane]*fleetv1.LedgerEntry
 	puts    map[string]int
 }
@@ -37,7 +38,7 @@ var _ session.Journal = (*Results)(nil)
 func (r *Results) enter() error {
 	r.mu.Lock()
 	if r.results == nil {
-		r.results, r.rows, r.puts = map[string]session.Stored{}, map[packet.Lane]*fleetv1.LedgerEntry{}, map[string]int{}
+		r.results, r.rows, r.puts = map[string]*record.Entry{}, map[packet.Lane]*fleetv1.LedgerEntry{}, map[string]int{}
 	}
 	if r.Fail == nil {
 		return nil
@@ -53,9 +54,11 @@ func (r *Results) Put(sessions ...*flowv1.Session) error {
 	}
 	for _, s := range sessions {
 		r.puts[s.GetId()]++
-		stored, known := r.results[s.GetId()]
+		stored := r.results[s.GetId()]
+		known := stored != nil
 		if !known {
-			stored.Result = newResult(s)
+			stored = &record.Entry{Result: newResult(s)}
+			r.results[s.GetId()] = stored
 		}
 		result, c := stored.Result, s.GetCounts()
 		if n := c.GetForwardPackets() + c.GetReversePackets(); !known || n > Packets(result) || n == Packets(result) && c.GetEnded() {
@@ -72,7 +75,6 @@ func (r *Results) Put(sessions ...*flowv1.Session) error {
 				stored.Head = nil
 			}
 		}
-		r.results[s.GetId()] = stored
 	}
 	return nil
 }
@@ -96,14 +98,14 @@ func Packets(r *queryv1.Result) uint64 {
 }
 
 // All returns every result, by lane and number.
-func (r *Results) All() []session.Stored {
+func (r *Results) All() []*record.Entry {
 	defer r.mu.Unlock()
 	_ = r.enter()
-	var all []session.Stored
+	var all []*record.Entry
 	for _, s := range r.results {
-		all = append(all, session.Stored{Result: proto.CloneOf(s.Result), Head: proto.CloneOf(s.Head)})
+		all = append(all, &record.Entry{Result: proto.CloneOf(s.Result), Head: proto.CloneOf(s.Head)})
 	}
-	slices.SortFunc(all, func(a, b session.Stored) int {
+	slices.SortFunc(all, func(a, b *record.Entry) int {
 		return cmp.Or(cmp.Compare(a.Result.GetEpoch(), b.Result.GetEpoch()), cmp.Compare(a.Result.GetLane(), b.Result.GetLane()),
 			cmp.Compare(a.Result.GetNumber(), b.Result.GetNumber()))
 	})
@@ -118,15 +120,15 @@ func (r *Results) Puts(id string) int {
 }
 
 // Sessions implements session.Journal.
-func (r *Results) Sessions(_ context.Context, ids ...string) (map[string]session.Stored, error) {
+func (r *Results) Sessions(_ context.Context, ids ...string) (map[string]*record.Entry, error) {
 	defer r.mu.Unlock()
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
-	found := map[string]session.Stored{}
+	found := map[string]*record.Entry{}
 	for _, id := range ids {
 		if s, known := r.results[id]; known {
-			found[id] = session.Stored{Result: proto.CloneOf(s.Result), Head: proto.CloneOf(s.Head)}
+			found[id] = &record.Entry{Result: proto.CloneOf(s.Result), Head: proto.CloneOf(s.Head)}
 		}
 	}
 	return found, nil

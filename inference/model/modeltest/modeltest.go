@@ -5,6 +5,7 @@
 package modeltest
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/binary"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"sonde.example/inference/model"
@@ -176,8 +178,8 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 		go func() { done <- m.Close() }()
 		run(t, r, m.Info(), Rows(m.Info(), 1, 8))
 		select {
-		case <-done:
-			t.Error("closed under a runner")
+		case err := <-done:
+			t.Errorf("closed under a runner: %v", err)
 		default:
 		}
 		if err := r.Close(); err != nil {
@@ -256,4 +258,16 @@ func Near(t *testing.T, info *serving.Info, got, want *serving.Outputs) {
 			}
 		}
 	}
+}
+
+// Trained is a folder with the good models' versions 1 and 2 under a name, as if
+// trained for another feature schema: programs that check theirs can load them.
+func Trained(tb testing.TB, name, schemaSHA256 string) fstest.MapFS {
+	tb.Helper()
+	folder := fstest.MapFS{}
+	for _, version := range []string{"1", "2"} {
+		file := bytes.ReplaceAll(File(tb, "good/"+version), []byte(SchemaSHA256), []byte(schemaSHA256))
+		folder[name+"/"+version+"/model.onnx"] = &fstest.MapFile{Data: file}
+	}
+	return folder
 }

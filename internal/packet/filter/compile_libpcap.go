@@ -22,8 +22,8 @@ func compileText(text string, link packet.LinkType) (Program, error) {
 	if strings.TrimSpace(text) == "" {
 		return Program{text: text, link: link}, nil
 	}
-	if len(text) > maxText {
-		return Program{}, fmt.Errorf("filter of %d bytes is longer than %d", len(text), maxText)
+	if len(text) > MaxText {
+		return Program{}, fmt.Errorf("filter of %d bytes, %.40q..., is longer than %d", len(text), text, MaxText)
 	}
 	if strings.ContainsRune(text, 0) {
 		return Program{}, fmt.Errorf("filter %q: has a NUL byte", text)

@@ -28,7 +28,7 @@ func TestCompileNamesTextAndReason(t *testing.T) {
 		"wrong link type": {"ether host 1:2:3:4:5:6", packet.LinkRaw, []string{"ether host", "link type 101"}},
 		"never true":      {"tcp and udp and greater 10 and less 5", packet.LinkEthernet, []string{"tcp and udp"}},
 		"NUL":             {"tcp\x00 or broken (", packet.LinkEthernet, []string{"NUL"}},
-		"long":            {strings.Repeat("tcp or ", 10000) + "tcp", packet.LinkEthernet, []string{"70003 bytes"}},
+		"long":            {strings.Repeat("tcp or ", 10000) + "tcp", packet.LinkEthernet, []string{"70003 bytes", `"tcp or tcp`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := filter.Compile(test.text, test.link)

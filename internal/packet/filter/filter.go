@@ -19,8 +19,9 @@ const SnapLength = 262144
 // MaxInstructions is the longest program that the Linux kernel takes (BPF_MAXINSNS).
 const MaxInstructions = 4096
 
-// maxText bounds what is handed to libpcap's parser. Real filters have a line or two.
-const maxText = 64 << 10
+// MaxText bounds filter text, in bytes, because libpcap's optimizer needs more than quadratic time and cannot be
+// interrupted: 100 alternatives ("port 1 or port 2 or ...", 1 KB) take half a second, 350 (4 KB) twenty.
+const MaxText = 4096
 
 // ErrNoCompiler is returned by Compile in a binary without libpcap: it can run programs, not make them.
 var ErrNoCompiler = errors.New("this binary has no filter compiler")
@@ -59,7 +60,8 @@ func (p Program) Instructions() []bpf.RawInstruction {
 
 // Compile turns filter text (pcap-filter(7)) into a program for frames of the given link type. Empty text, or nothing but
 // white space, takes every packet. Host names in it are looked up now, by this host. The error names the text and says
-// what libpcap says; "protochain" is refused, since its programs have loops, which no kernel takes.
+// what libpcap says; "protochain" is refused, since its programs have loops, which no kernel takes. Text with hundreds of
+// alternatives takes seconds (MaxText).
 func Compile(text string, link packet.LinkType) (Program, error) {
 	return compileText(text, link)
 }

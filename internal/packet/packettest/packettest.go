@@ -83,8 +83,7 @@ func IPv6(source, destination string, protocol uint8, payload []byte) []byte {
 // Extension adds an IPv6 extension header with room for the given bytes of options.
 func Extension(next uint8, options int, payload []byte) []byte {
 	size := (2 + options + 7) &^ 7
-	header := make([]byte, size)
-	header[0], header[1] = next, uint8(size/8-1)
+	header := append([]byte{next, uint8(size/8 - 1)}, make([]byte, size-2)...)
 	return append(header, payload...)
 }
 

@@ -3,6 +3,11 @@
 # Usage: system.sh [ONNXRUNTIME_LIBRARY], the library that need not be fetched if it is there.
 set -euo pipefail
 
+if ! command -v go >/dev/null; then
+  echo "Go is missing: install 1.26 or newer as https://go.dev/doc/install says." >&2
+  exit 1
+fi
+
 packages=()
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 cc -E - <<<'#include <pcap.h>' >/dev/null 2>&1 || packages+=(libpcap-dev)

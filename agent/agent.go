@@ -1,0 +1,331 @@
+// Package agent is the daemon that sniffs packets and streams them to a collector. Packets go one way through its stages:
+// a capture source lends them, the cut says which session they belong to and keeps heads, batches gather them, the spool
+// keeps the batches, and for each lane an uplink carries them to a collector. What walks back are the collector's marks,
+// rejections and directives. The stages do not know each other; this package introduces them.
+//
+//	capture -> cut -> batch -> spool -> uplink ==mTLS==> collector
+//
+// When the agent is told to stop, or its captures have ended, reading ends first and what is on its way still goes out,
+// for as long as the drain timeout allows. What does not is counted, logged and returned as an error.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sonde.example/agent/spool"
+	"sonde.example/agent/uplink"
+	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
+	"sonde.example/internal/mtls"
+	"sonde.example/internal/service"
+	"sonde.example/internal/telemetry"
+)
+
+// ErrLost is returned by Run when packets that were accepted did not reach a collector.
+var ErrLost = errors.New("packets did not reach a collector")
+
+// warnEvery is how often the uplink's warnings are logged at most.
+const warnEvery = 10 * time.Second
+
+// Options are what code sets, beside the operator's Config.
+type Options struct {
+	// Dialer replaces TCP in tests.
+	Dialer func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Agent is an agent, ready to run. Progress and Ledger may be called by any goroutine at any time.
+type Agent struct {
+	config       Config
+	log          *slog.Logger
+	epoch        uint64
+	certificates *mtls.Source
+	spool        spool.Spool
+	state        *stateFile
+	admin        *telemetry.Admin
+	ready        *telemetry.Ready
+	pump         *pump
+	uplinks      []*uplink.Client
+
+	books     *books
+	enough    enough
+	progress  progress
+	streams   atomic.Int32
+	connected []atomic.Bool // by lane
+	fileBytes int64
+}
+
+// Open checks the configuration and everything that it names, and binds the admin server. Who does not come to Run calls
+// Close.
+func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.Registry, o Options) (*Agent, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes)}
+	for a.epoch == 0 {
+		a.epoch = randomEpoch()
+	}
+	a.log = log.With(telemetry.KeyComponent, "agent", telemetry.KeyEpoch, fmt.Sprintf("%016x", a.epoch))
+	for _, text := range config.Captures {
+		bytes, err := checkSource(ctx, text, config.Filter)
+		if err != nil {
+			return nil, fmt.Errorf("--capture %s: %w", text, err)
+		}
+		a.fileBytes += bytes
+	}
+	if err := a.open(ctx, log, reg, o); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Registry, o Options) (err error) {
+	if a.certificates, err = mtls.Open(a.config.Certificates, log); err != nil {
+		return err
+	}
+	if role := a.certificates.Identity().Role; role != mtls.RoleAgent {
+		return fmt.Errorf("--tls-certificate: %s is a certificate for the role %s; want one for the role %s",
+			a.config.Certificates.Certificate, role, mtls.RoleAgent)
+	}
+	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes); err != nil {
+		return err
+	}
+	if a.config.State != "" {
+		if a.state, err = openState(a.config.State, a.epoch, a.config.Lanes, a.log); err != nil {
+			return err
+		}
+	}
+	a.books = newBooks(a.config.Lanes, a.state)
+	a.pump = newPump(a)
+	limited := telemetry.Limited(log, warnEvery)
+	for lane := range uint32(a.config.Lanes) {
+		a.uplinks = append(a.uplinks, uplink.New(uplink.Options{
+			Epoch: a.epoch, Lane: lane, Source: spoolLane{a.spool, lane},
+			Addresses: a.config.Collectors, Certificates: a.certificates, ServerName: a.config.ServerName, Log: limited,
+			Hello:       func() *ingestv1.Hello { return a.hello(lane) },
+			OnWelcome:   a.welcomed,
+			OnEnough:    func(numbers []uint64) { a.enough.add(lane, numbers) },
+			OnState:     func(connected bool, reason string) { a.onState(lane, connected, reason) },
+			Dialer:      o.Dialer,
+			WaitDurable: a.config.WaitDurable,
+		}))
+	}
+	if err := newMetrics(reg, a); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	if a.config.Admin != "" {
+		if a.admin, err = telemetry.OpenAdmin(ctx, a.config.Admin, reg, a.ready, log); err != nil {
+			return fmt.Errorf("--admin: %w", err)
+		}
+	}
+	return nil
+}
+
+func randomEpoch() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) //nolint:errcheck // it never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Run captures until ctx ends or all captures have, and then drains. It returns nil when everything that was accepted
+// reached a collector.
+func (a *Agent) Run(ctx context.Context) error {
+	sides, stopSides := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSides()
+	services := []service.Service{
+		service.Func(func(ctx context.Context) error {
+			defer stopSides()
+			return a.pipeline(ctx)
+		}),
+		service.Func(func(context.Context) error { return a.certificates.Run(sides) }),
+	}
+	if a.admin != nil {
+		services = append(services, service.Func(func(context.Context) error { return a.admin.Run(sides) }))
+	}
+	err := service.Run(ctx, services...)
+	return errors.Join(err, a.settle(), a.Close())
+}
+
+// pipeline runs the stages. The head stops first; the uplinks go on until nothing is left or the drain has ended.
+func (a *Agent) pipeline(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	ended := make(chan struct{}) // the captures have
+	stages := []service.Service{service.Func(func(ctx context.Context) error {
+		defer close(ended)
+		return a.pump.run(ctx, work)
+	})}
+	var lanes []service.Service
+	for _, client := range a.uplinks {
+		lanes = append(lanes, service.Func(func(ctx context.Context) error { return client.Run(ctx, work) }))
+	}
+	stages = append(stages, service.Func(func(ctx context.Context) error { return service.Run(ctx, lanes...) }))
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		a.endWork(ctx, work, cancel, ended)
+	}()
+	err := service.InOrder(stages...).Run(ctx)
+	cancel()
+	<-watched
+	return err
+}
+
+// endWork ends the drain. After a signal it has the drain timeout; after the end of a capture it has it again with each
+// step that the collector makes, for a slow link is no reason to lose what is being sent.
+func (a *Agent) endWork(ctx, work context.Context, cancel context.CancelFunc, ended <-chan struct{}) {
+	defer cancel()
+	select {
+	case <-ctx.Done():
+	case <-ended:
+	case <-work.Done():
+		return
+	}
+	a.ready.Stop()
+	timer := time.NewTimer(a.config.DrainTimeout)
+	defer timer.Stop()
+	signal := ctx.Done()
+	if ctx.Err() != nil {
+		signal = nil
+	}
+	for before := a.marks(); ; {
+		changed := a.spool.Changed()
+		if now := a.marks(); now != before && signal != nil {
+			before = now
+			timer.Reset(a.config.DrainTimeout)
+		}
+		select {
+		case <-timer.C:
+			return
+		case <-work.Done():
+			return
+		case <-signal:
+			signal = nil
+			timer.Reset(a.config.DrainTimeout)
+		case <-changed:
+		}
+	}
+}
+
+// marks grow as collectors take batches.
+func (a *Agent) marks() (sum uint64) {
+	for _, lane := range a.spool.State().Lanes {
+		sum += lane.Received + lane.Durable
+	}
+	return sum
+}
+
+// settle says how it ended.
+func (a *Agent) settle() error {
+	ledger := a.Ledger()
+	lost := ledger.Pending()
+	for i := range ledger.Lanes {
+		lane := &ledger.Lanes[i]
+		a.log.Info("lane is done", telemetry.KeyLane, i, "seen", lane.Counters.GetSeen(), "cut", lane.Counters.GetCut(),
+			"accepted", lane.Counters.GetAccepted(), "opened_sessions", lane.Counters.GetOpenedSessions(),
+			"dropped", lane.Spool.GetDropped(), "released", lane.Spool.GetReleased(), "rejected", lane.Spool.GetRejected(),
+			"lost", lane.Pending, "residual", lane.Residual())
+	}
+	if a.state != nil {
+		if err := a.state.close(lost == 0); err != nil {
+			return fmt.Errorf("close state: %w", err)
+		}
+	}
+	if lost > 0 {
+		a.log.Error("packets are lost: no collector took them in time", "lost", lost)
+		return fmt.Errorf("%w: %d", ErrLost, lost)
+	}
+	return nil
+}
+
+// Close lets go of everything. Run does it itself; closing again does nothing.
+func (a *Agent) Close() error {
+	var bad []error
+	if a.admin != nil {
+		bad = append(bad, a.admin.Close())
+	}
+	if a.state != nil {
+		bad = append(bad, a.state.close(false))
+	}
+	return errors.Join(bad...)
+}
+
+// Addr returns the address of the admin server, nil when there is none.
+func (a *Agent) Addr() net.Addr {
+	if a.admin == nil {
+		return nil
+	}
+	return a.admin.Addr()
+}
+
+// Epoch returns the agent's epoch.
+func (a *Agent) Epoch() uint64 { return a.epoch }
+
+// Progress is how far reading is.
+type Progress struct {
+	Packets uint64
+	// Bytes of the captures were read, of FileBytes; that is 0 when it is not known. Bytes may fall short of it at the
+	// end, for captures hold other things than packets.
+	Bytes, FileBytes uint64
+}
+
+// Progress tells how far reading is.
+func (a *Agent) Progress() Progress {
+	p := Progress{Packets: a.progress.packets.Load(), FileBytes: uint64(a.fileBytes)}
+	p.Bytes = a.progress.bytes.Load() + recordBytes*p.Packets
+	if p.FileBytes > 0 {
+		p.Bytes = min(p.Bytes, p.FileBytes)
+	}
+	return p
+}
+
+// pointName returns the name of a capture point.
+func (a *Agent) pointName(text string) string {
+	if a.config.PlainNames {
+		return strings.TrimPrefix(text, "file:")
+	}
+	return text
+}
+
+func (a *Agent) hello(lane uint32) *ingestv1.Hello {
+	hello := &ingestv1.Hello{Version: a.config.Version}
+	for _, text := range a.config.Captures {
+		hello.CapturePoints = append(hello.CapturePoints, &ingestv1.CapturePoint{Name: a.pointName(text), Filter: a.config.Filter})
+	}
+	if lane == 0 && a.state != nil {
+		hello.Lost = a.state.lanes()
+	}
+	return hello
+}
+
+// welcomed forgets what a collector was told.
+func (a *Agent) welcomed(hello *ingestv1.Hello) {
+	if len(hello.GetLost()) > 0 {
+		a.state.told(hello.GetLost())
+	}
+}
+
+func (a *Agent) onState(lane uint32, connected bool, reason string) {
+	if a.connected[lane].Swap(connected) != connected {
+		if connected {
+			a.streams.Add(1)
+		} else {
+			a.streams.Add(-1)
+		}
+	}
+	part := fmt.Sprintf("uplink %d", lane)
+	if connected {
+		a.ready.Set(part)
+	} else {
+		a.ready.Unset(part, reason)
+	}
+}
