@@ -38,6 +38,9 @@ var ErrLost = errors.New("packets did not reach a collector")
 // warnEvery is how often the uplink's warnings are logged at most.
 const warnEvery = 10 * time.Second
 
+// maxHelloPoints is how many capture points a Hello may name. Of thousands of files the others appear with their packets.
+const maxHelloPoints = 1024
+
 // Options are what code sets, beside the operator's Config.
 type Options struct {
 	// Dialer replaces TCP in tests.
@@ -298,7 +301,7 @@ func (a *Agent) pointName(text string) string {
 
 func (a *Agent) hello(lane uint32) *ingestv1.Hello {
 	hello := &ingestv1.Hello{Version: a.config.Version}
-	for _, text := range a.config.Captures {
+	for _, text := range a.config.Captures[:min(len(a.config.Captures), maxHelloPoints)] {
 		hello.CapturePoints = append(hello.CapturePoints, &ingestv1.CapturePoint{Name: a.pointName(text), Filter: a.config.Filter})
 	}
 	if lane == 0 && a.state != nil {

@@ -185,6 +185,7 @@ func touch(b *batch.Builder, s *cut.Session) {
 		u.Number, u.Key, u.ClientHigh, u.Interface = s.Number, s.Key, s.ClientHigh, s.Interface
 		u.PacketsBefore, u.Opened, u.Midstream, u.Continued = s.Sent, s.Opened, s.Midstream, s.Continued
 		u.OpenedTime = s.OpenedTime
+		b.Names(s.Interface)
 	}
 	u.ForwardPackets, u.ForwardBytes = s.ForwardPackets, s.ForwardBytes
 	u.ReversePackets, u.ReverseBytes = s.ReversePackets, s.ReverseBytes
