@@ -13,9 +13,8 @@ import (
 	"sonde.example/internal/packet/filter"
 )
 
-// OpenSource opens a capture point, file:PATH, with a filter in the syntax of pcap-filter(7); empty takes everything. The
-// caller owns the source.
-func OpenSource(ctx context.Context, text, filterText string) (capture.Source, error) {
+// openSource opens a capture point by its scheme.
+func openSource(ctx context.Context, text, filterText string) (capture.Source, error) {
 	path, err := capturePath(text)
 	if err != nil {
 		return nil, err
@@ -45,7 +44,7 @@ func checkSource(ctx context.Context, text, filterText string) (bytes int64, err
 	if path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, nil
 	}
-	s, err := OpenSource(ctx, text, filterText)
+	s, err := openSource(ctx, text, filterText)
 	if err != nil {
 		return 0, err
 	}

@@ -65,7 +65,7 @@ func (p *pump) run(ctx, work context.Context) error {
 // capture reads one capture point to its end.
 func (p *pump) capture(ctx, work context.Context, text string) error {
 	a := p.agent
-	source, err := OpenSource(ctx, text, a.config.Filter)
+	source, err := openSource(ctx, text, a.config.Filter)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -19,7 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sonde.example/agent"
+	"sonde.example/agent/capture/file"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	"sonde.example/internal/feature"
 	"sonde.example/internal/packet"
@@ -163,7 +163,7 @@ type draft struct {
 
 // capture reads one file into sessions and writes those that have a label.
 func (e *extraction) capture(ctx context.Context, path, name string) (err error) {
-	source, err := agent.OpenSource(ctx, "file:"+path, "")
+	source, err := file.Open(ctx, path, file.Options{})
 	if err != nil {
 		e.broken++
 		return nil //nolint:nilerr // a corpus of test captures has files that are none; they are counted
