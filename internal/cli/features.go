@@ -50,7 +50,7 @@ func newFeaturesCommand() *cobra.Command {
 }
 
 // truncations are the heads that are extracted of each session beside the whole one: sessions are classified early, too.
-var truncations = []int{1, 2, 3, 5, 10}
+var truncations = []int{1, 2, 3, 5, 10} //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 
 // sessionsPerLabel bounds how many of our sessions take one row's label: the corpus has one row for all packets of a
 // five-tuple, and a device that asks for the time every hour would fill its class alone.
