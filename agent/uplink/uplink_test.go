@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -27,6 +28,8 @@ import (
 
 const epoch = 0xabcdef
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 // lane is a spool's lane 0 as the uplink wants it.
 type lane struct{ spool.Spool }
 
@@ -38,7 +41,9 @@ func (l lane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error
 func (l lane) Mark(ctx context.Context, received, durable uint64) error {
 	return l.Spool.Mark(ctx, 0, received, durable)
 }
-func (l lane) Reject(ctx context.Context, sequence uint64) error { return l.Spool.Reject(ctx, 0, sequence) }
+func (l lane) Reject(ctx context.Context, sequence uint64) error {
+	return l.Spool.Reject(ctx, 0, sequence)
+}
 
 func (l lane) Marks() uplink.Marks {
 	s := l.State().Lanes[0]
@@ -382,6 +387,7 @@ func TestUplinkGivesUpADrainWhenWorkEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, uplinktest.New())
 		r.stop()
+		r.options.Retry = retry.Policy{}
 		r.append(3, 100)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
