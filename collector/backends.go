@@ -54,7 +54,13 @@ func openSessions(ctx context.Context, c *Config, walker *packet.Walker, journal
 	}, journal)
 }
 
-func openQueue(url string) (dispatch.Queue, error) {
+// queue is all that it wants of its queue.
+type queue interface {
+	dispatch.Queue
+	Len() (messages, bytes int)
+}
+
+func openQueue(url string) (queue, error) {
 	if url != "mem:" {
 		return nil, fmt.Errorf("--queue: no queue for %q", service.Redacted(url))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/onnx"
+	"sonde.example/inference/models"
 	"sonde.example/internal/service"
 )
 
@@ -43,4 +44,4 @@ func folders(c *Config) ([]model.Folder, error) {
 }
 
 // builtIn is the repository that ships with Sonde.
-func builtIn() fs.FS { return nil }
+func builtIn() fs.FS { return models.FS() }

@@ -59,7 +59,7 @@ do over a network. Nothing is kept.`,
 	fs := cmd.Flags()
 	fs.BoolVar(&a.json, "json", false, "one sonde.query.v1.Result as JSON a line, instead of a table")
 	fs.StringVar(&a.agent.Filter, "filter", "", "only packets that match, in the syntax of pcap-filter(7)")
-	fs.IntVar(&a.agent.HeadPackets, "head-packets", a.agent.HeadPackets, "packets of a session that are sent and classified; 0 sends every packet")
+	fs.Uint32Var(&a.agent.HeadPackets, "head-packets", a.agent.HeadPackets, "packets of a session that are sent and classified; 0 sends every packet")
 	fs.StringVar(&a.inference.ONNXRuntime, "onnxruntime", a.inference.ONNXRuntime, "path of libonnxruntime.so; empty: beside the program, then where the system looks")
 	a.log.RegisterFlags(fs)
 	return cmd
@@ -135,11 +135,11 @@ func operator(files mtls.Files, address string) (*grpc.ClientConn, error) {
 // capture runs the agent until every session of the files has its result.
 func (a *analysis) capture(ctx context.Context, log *slog.Logger, conn *grpc.ClientConn, files mtls.Files, address string) error {
 	for _, f := range a.files {
-		a.agent.Capture = append(a.agent.Capture, "file:"+f)
+		a.agent.Captures = append(a.agent.Captures, "file:"+f)
 	}
-	a.agent.Collector, a.agent.Admin, a.agent.TLS = []string{address}, "", files
-	a.agent.WaitDurable = true
-	daemon, err := agent.Open(ctx, a.agent, log, telemetry.NewRegistry())
+	a.agent.Collectors, a.agent.Admin, a.agent.Certificates = []string{address}, "", files
+	a.agent.WaitDurable, a.agent.PlainNames, a.agent.Version = true, true, Version()
+	daemon, err := agent.Open(ctx, a.agent, log, telemetry.NewRegistry(), agent.Options{})
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (a *analysis) progress(finished <-chan struct{}, daemon *agent.Agent, conn 
 		case <-ticker.C:
 		}
 		p := daemon.Progress()
-		line := fmt.Sprintf("%s of %s read, %d packets", byteText(p.Bytes), byteText(p.Total), p.Packets)
+		line := fmt.Sprintf("%s of %s read, %d packets", byteText(p.Bytes), byteText(p.FileBytes), p.Packets)
 		if ledger, err := fleet.GetLedger(context.Background(), &fleetv1.GetLedgerRequest{}); err == nil {
 			line += fmt.Sprintf(", %d results", ledger.GetTotal().GetStoredSessions())
 		}

@@ -66,7 +66,7 @@ to a collector. Every flag can be set by an environment variable, for example SO
     --tls-ca ca.crt --tls-certificate agent-probe-7.crt --tls-key agent-probe-7.key`,
 		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
 			config.Version = Version()
-			return agent.Open(ctx, config, log, reg)
+			return agent.Open(ctx, config, log, reg, agent.Options{})
 		})
 }
 
@@ -90,6 +90,7 @@ ships with Sonde is served. Every flag can be set by an environment variable, fo
 		`  sonde inference --models /var/lib/sonde/models \
     --tls-ca ca.crt --tls-certificate service-inference.crt --tls-key service-inference.key`,
 		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
+			config.Version = Version()
 			return inference.Open(ctx, config, log, reg)
 		})
 }

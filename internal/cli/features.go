@@ -149,31 +149,6 @@ func tuple(protocol, source, sourcePort, destination, destinationPort string) st
 	return protocol + " " + a + " " + b
 }
 
-// protocolName is labels.csv's word for an IP protocol.
-func protocolName(number uint8) string {
-	switch number {
-	case 1:
-		return "icmp"
-	case 2:
-		return "igmp"
-	case 6:
-		return "tcp"
-	case 17:
-		return "udp"
-	case 47:
-		return "gre"
-	case 50:
-		return "esp"
-	case 51:
-		return "ah"
-	case 58:
-		return "icmpv6"
-	case 132:
-		return "sctp"
-	}
-	return strconv.Itoa(int(number))
-}
-
 // draft is a session while its capture is read.
 type draft struct {
 	key    packet.Key
@@ -222,7 +197,7 @@ func (e *extraction) capture(ctx context.Context, path, name string) (err error)
 	uses := map[labelKey]int{}
 	for _, d := range order {
 		e.sessions++
-		key := labelKey{name, tuple(protocolName(d.key.Protocol), d.client.Address.String(), strconv.Itoa(int(d.client.Port)),
+		key := labelKey{name, tuple(protocolName(uint32(d.key.Protocol)), d.client.Address.String(), strconv.Itoa(int(d.client.Port)),
 			d.server.Address.String(), strconv.Itoa(int(d.server.Port)))}
 		label, ok := e.labels[key]
 		if !ok {

@@ -58,8 +58,8 @@ func (c *cursor) vlan() next {
 	if len(tag) < 4 {
 		return bad
 	}
-	// 0 is a priority tag without a VLAN, and 4095 is reserved (IEEE 802.1Q table 9-2).
-	if id := binary.BigEndian.Uint16(tag) & 0xfff; id != 0 && id != 0xfff {
+	// 0 is a priority tag without a VLAN, and leaves its place free; 4095 is reserved (IEEE 802.1Q table 9-2).
+	if id := binary.BigEndian.Uint16(tag) & 0xfff; id != 0xfff {
 		vlans := &c.info.Key.Scope.VLANs
 		switch {
 		case vlans[0] == 0:

@@ -234,7 +234,7 @@ func TestBrokenTailIsReportedAndWhatIsBeforeItCounts(t *testing.T) {
 		{"packet block too short", concat(one, ng.Block(6, make([]byte, 16))), 1, "packet block too short in record 2"},
 		{"simple block too short", concat(one, ng.Block(3, nil)), 1, "packet block too short in record 2"},
 		{"interface too short", concat(one, ng.Block(1, make([]byte, 4))), 1, "interface description too short in record 2"},
-		{"no such interface", concat(one, ng.Enhanced(1, 1, []byte("two!"), 4)), 1, "packet of interface 1, where there are 1, in record 2"},
+		{"no such interface", concat(one, ng.Enhanced(1, 1, []byte("two!"), 4), ng.Enhanced(0, 1, []byte("good"), 4)), 1, "packet of interface 1, where there are 1, in record 2"},
 		{"no interface", concat(ng.Section(), ng.Enhanced(0, 1, []byte("two!"), 4)), 0, "packet of interface 0, where there are 0, in record 1 at byte 28; no packet before it"},
 		{"no interface, simple", concat(ng.Section(), ng.Simple([]byte("two!"), 4)), 0, "packet of interface 0, where there are none, in record 1"},
 		{"interfaces end with their section", concat(one, ng.Section(), ng.Enhanced(0, 1, []byte("two!"), 4)), 1, "packet of interface 0, where there are 0, in record 2"},
@@ -248,6 +248,9 @@ func TestBrokenTailIsReportedAndWhatIsBeforeItCounts(t *testing.T) {
 			source := open(t, test.content, file.Options{})
 			if got := len(all(t, source)); got != test.packets {
 				t.Errorf("got %d packets, want %d", got, test.packets)
+			}
+			if _, _, err := source.ReadPacket(t.Context()); err != io.EOF {
+				t.Errorf("got error %v behind the end", err)
 			}
 			err := source.Warning()
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "x.pcap: ") {

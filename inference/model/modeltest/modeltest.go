@@ -178,8 +178,8 @@ func Run(t *testing.T, open func(t *testing.T) model.Model) {
 		go func() { done <- m.Close() }()
 		run(t, r, m.Info(), Rows(m.Info(), 1, 8))
 		select {
-		case <-done:
-			t.Error("closed under a runner")
+		case err := <-done:
+			t.Errorf("closed under a runner: %v", err)
 		default:
 		}
 		if err := r.Close(); err != nil {

@@ -31,7 +31,7 @@ var _ model.Opener = (*Runtime)(nil)
 
 // environment is the one that ONNX Runtime allows a process. It is never
 // destroyed: sessions of two Runtimes may live at the same time.
-var environment struct {
+var environment struct { //nolint:gochecknoglobals // ONNX Runtime allows one a process
 	sync.Mutex
 	library string // what it was opened from; empty before
 }
