@@ -26,6 +26,7 @@ type Memory struct {
 	mu      sync.Mutex // guards what follows
 	waiting []sized
 	bytes   int // of waiting messages
+	out     int // messages that handlers have
 	closed  bool
 	changed chan struct{} // closed and replaced whenever something above changes
 }
@@ -95,7 +96,7 @@ func (q *Memory) Consume(ctx context.Context, limit int, handle Handler) error {
 	for {
 		taken, err := q.take(ctx, limit)
 		if ctx.Err() != nil {
-			q.put(taken, nil)
+			q.put(len(taken), taken, nil)
 			return nil
 		}
 		if err != nil {
@@ -150,6 +151,7 @@ func (q *Memory) pop(limit int) []sized {
 	for _, m := range taken {
 		q.bytes -= m.bytes
 	}
+	q.out += n
 	q.announce()
 	return taken
 }
@@ -167,17 +169,18 @@ func (q *Memory) answer(ctx context.Context, taken []sized, errs []error) {
 			rejected = append(rejected, m)
 		}
 	}
-	q.put(back, rejected)
+	q.put(len(taken), back, rejected)
 }
 
-// put returns messages to the queue: given back in front, rejected at the end. It may pass the limit, since they were in the
-// queue before.
-func (q *Memory) put(back, rejected []sized) {
+// put notes that so many messages have been answered, and returns those that were not acknowledged: given back in front,
+// rejected at the end. It may pass the limit, since they were in the queue before.
+func (q *Memory) put(answered int, back, rejected []sized) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.out -= answered
 	if len(back)+len(rejected) == 0 {
 		return
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.waiting = slices.Concat(back, q.waiting, rejected)
 	for _, m := range back {
 		q.bytes += m.bytes
@@ -204,4 +207,11 @@ func (q *Memory) Len() (messages, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting), q.bytes
+}
+
+// Idle tells whether no message waits and no handler has one.
+func (q *Memory) Idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)+q.out == 0
 }

@@ -9,8 +9,12 @@ import (
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	"sonde.example/internal/retry"
+	"sonde.example/internal/service"
 	"sonde.example/internal/telemetry"
 )
+
+// drainInterval is how often Drain looks: often enough beside the time that a micro-batch takes.
+const drainInterval = 10 * time.Millisecond
 
 const (
 	// relayLease is how long the outbox waits for a confirmation before it lends a hand-over again: well above what a
@@ -89,4 +93,22 @@ func (r *Relay) persist(ctx context.Context, message string, call func(context.C
 	return retry.Do(ctx, retry.Policy{OnRetry: func(err error, wait time.Duration) {
 		r.log.Warn(message, telemetry.KeyError, err, telemetry.KeyDuration, wait)
 	}}, call)
+}
+
+// Drain is the stage before the relay of a collector whose outbox and queue die with the process: told to end, it waits
+// until idle says that nothing is on its way to the result store any more, or the timeout has passed, so that sessions
+// which agents ended and then forgot are stored. Where nothing is forgotten it is not needed.
+func Drain(idle func() bool, timeout time.Duration, log *slog.Logger) service.Service {
+	return service.Func(func(ctx context.Context) error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		defer cancel()
+		for !idle() {
+			if retry.Sleep(ctx, drainInterval) != nil {
+				log.Warn("drain took too long, sessions handed over wait for the agents to send them again", telemetry.KeyDuration, timeout)
+				return nil
+			}
+		}
+		return nil
+	})
 }

@@ -11,6 +11,8 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 
 	"sonde.example/collector/dispatch"
+	"sonde.example/internal/retry"
+	"sonde.example/internal/service"
 	"sonde.example/internal/testenv"
 )
 
@@ -111,4 +113,36 @@ func TestRelayEndsWhenTheQueueIsClosed(t *testing.T) {
 			t.Errorf("Run = %v, want ErrClosed", err)
 		}
 	})
+}
+
+// Told to end, a pipeline with Drain in it stores what was handed over; without it, or when it takes too long, it does not.
+func TestDrainWaitsUntilNothingIsOnItsWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		stored  int
+		took    time.Duration
+	}{
+		"in time":  {time.Minute, 200, 10 * time.Second},
+		"too long": {2 * time.Second, 0, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				w.classify = func(ctx context.Context, _ []string) error { return retry.Sleep(ctx, 9*time.Second) }
+				w.publish(sessions(ids(200))...)
+				ctx, cancel := context.WithCancel(t.Context())
+				begin := time.Now()
+				time.AfterFunc(10*time.Millisecond, cancel)
+				if err := service.InOrder(dispatch.Drain(w.queue.Idle, c.timeout, testenv.Log(t)), w.worker).Run(ctx); err != nil {
+					t.Errorf("Run: %v", err)
+				}
+				if len(w.stored) != c.stored {
+					t.Errorf("%d results, want %d", len(w.stored), c.stored)
+				}
+				if took := time.Since(begin); took > c.took {
+					t.Errorf("the end took %v, want %v at most", took, c.took)
+				}
+			})
+		})
+	}
 }

@@ -24,8 +24,8 @@ type Store interface {
 	// Put commits results with their heads, all or none; after an error put all again. Classification (with the head)
 	// and counts are each replaced only by their own greater number; twice is once. A failed result never replaces a
 	// classification. A permanent error (retry.Permanent) says that an entry is at fault, and trying again does not help.
-	// When Put returns nil, each entry's Result is what now stands in the store; it must not be changed. What an entry
-	// referred to is neither changed nor kept.
+	// The results are Put's until it returns, heads are only read. When it returns nil, each entry's Result is what now
+	// stands in the store, and must not be changed.
 	Put(ctx context.Context, entries ...*record.Entry) error
 	// Get returns record.ErrNotFound for a session it does not know.
 	Get(ctx context.Context, sessionID string) (*queryv1.Result, error)

@@ -132,7 +132,8 @@ def read(features: Path, corpus: Path) -> Corpus:
 
     index = np.array([i for i, _, _ in kept])
     labels = sorted({name for _, name, _ in kept})
-    category = {name: next((c for label, (t, c) in taxonomy.items() if name in (label, t)), "") for name in labels}
+    category = {name: taxonomy[name][1] if name in taxonomy else next((c for t, c in taxonomy.values() if t == name), "") for name in labels}
+    category[OTHER] = ""
     position = {name: n for n, name in enumerate(labels)}
     digest = hashlib.sha256()
     for name in ("bytes", "series", "meta"):

@@ -50,6 +50,11 @@ def thresholds(probs: np.ndarray, label: np.ndarray, names: list[str], precision
     return out
 
 
+def macro_f1(label: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean F1 of the classes that occur."""
+    return round(float(f1_score(label, predicted, labels=np.unique(label), average="macro", zero_division=0)), 4)
+
+
 def figures(c: Corpus, probs: np.ndarray, tau: list[float]) -> dict:
     """Return the figures of one split; rows in which nothing has been seen are left out."""
     seen, other = ~c.empty, c.names.index(OTHER) if OTHER in c.names else -1
@@ -58,13 +63,12 @@ def figures(c: Corpus, probs: np.ndarray, tau: list[float]) -> dict:
 
     def one(rows: np.ndarray) -> dict:
         y, h, u = c.label[rows], predicted[rows], unknown[rows]
-        present = np.unique(y)
         known = y != other
         answered = ~u & known
         return {
             "sessions": int(len(y)),
             "accuracy": round(float((h == y).mean()), 4),
-            "macro_f1": round(float(f1_score(y, h, labels=present, average="macro", zero_division=0)), 4),
+            "macro_f1": macro_f1(y, h),
             "unknown_rate": round(float(u[known].mean()), 4),
             "accuracy_when_answered": round(float((h == y)[answered].mean()), 4) if answered.any() else None,
             "other_answered": round(float((~u)[~known].mean()), 4) if (~known).any() else None,
@@ -110,7 +114,6 @@ def baselines(train: Corpus, test: Corpus) -> dict:
     nearest = KNeighborsClassifier(1, n_jobs=2).fit(shape(fit), fit.label).predict(shape(look))
 
     def one(h: np.ndarray) -> dict:
-        return {"accuracy": round(float((h == look.label).mean()), 4),
-                "macro_f1": round(float(f1_score(look.label, h, labels=np.unique(look.label), average="macro", zero_division=0)), 4)}
+        return {"accuracy": round(float((h == look.label).mean()), 4), "macro_f1": macro_f1(look.label, h)}
 
     return {"majority": one(np.full(len(look.label), majority)), "server port": one(by_port), "1-NN on series": one(nearest)}

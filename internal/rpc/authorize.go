@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/reflection"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
@@ -48,8 +49,10 @@ func (t Table) with(other Table) Table {
 }
 
 // CheckTable compares a table with what is registered: each method registered must be in the table, with roles that
-// exist, and each method in the table of a service that is registered must be one of its methods.
-func CheckTable(server grpcServiceInfo, table Table) error {
+// exist, and each method in the table of a service that is registered must be one of its methods. Health, reflection and
+// channelz need no entry. Run does it first.
+func CheckTable(server reflection.ServiceInfoProvider, table Table) error {
+	table = builtIn().with(table)
 	var bad []error
 	registered := map[string]bool{}
 	services := server.GetServiceInfo()
@@ -75,10 +78,6 @@ func CheckTable(server grpcServiceInfo, table Table) error {
 	}
 	slices.SortFunc(bad, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(bad...)
-}
-
-type grpcServiceInfo interface {
-	GetServiceInfo() map[string]grpc.ServiceInfo
 }
 
 // admit lets a caller in, and puts it into the context, or says why not.

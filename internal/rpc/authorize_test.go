@@ -235,6 +235,9 @@ func TestRunFailsWhenAMethodIsMissingInTheTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := rpc.NewServer(rpc.ServerOptions{Certificates: source, Table: test.table, Log: testenv.Log(t)})
 			test.handlers.register(server)
+			if err := rpc.CheckTable(server, test.table); err == nil {
+				t.Error("the check finds nothing")
+			}
 			listener := bufconn.Listen(1)
 			err := server.Run(t.Context(), listener)
 			for _, want := range test.want {

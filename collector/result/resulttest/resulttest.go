@@ -22,6 +22,7 @@ import (
 
 	"sonde.example/collector/result"
 	"sonde.example/internal/record"
+	"sonde.example/internal/retry"
 )
 
 // Backend is what a result backend offers.
@@ -46,7 +47,8 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"past":                                 past,
 		"ledger":                               ledger,
 		"concurrent writers lose nothing":      concurrent,
-		"bad session id fails alone":           badID,
+		"bad entries leave nothing":            badEntries,
+		"bad calls fail alone":                 badFailsAlone,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
@@ -250,8 +252,10 @@ func pages(t *testing.T, b Backend) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)
 	}
-	if _, _, err := b.List(t.Context(), record.Filter{}, 10, "' OR 1=1"); err == nil {
-		t.Error("a page token that is no session id was taken")
+	for _, token := range []string{"' OR 1=1", "01ARZ3NDEKTSV4RRFFQ69G5FA!"} {
+		if _, _, err := b.List(t.Context(), record.Filter{}, 10, token); !errors.Is(err, record.ErrPageToken) {
+			t.Errorf("List with page token %q = %v, want ErrPageToken", token, err)
+		}
 	}
 }
 
@@ -279,7 +283,11 @@ func filters(t *testing.T, b Backend) {
 		`unknown = true`, `NOT unknown = true AND label = http`, `probability >= 0.5`, `probability < 0.3 AND ended = true`,
 		`client.address = 10.0.0.0/8`, `server.address != 192.168.0.1`, `address = fd00::/64`, `address != 10.0.0.0/8`,
 		`address = ::/0`, `address = 0.0.0.0/0`, `client.port > 1010`, `server.port = 53`, `port = 443`, `port != 443`, `ip_protocol = 6`,
-		`state = counted`, `state != counted`, `start_time >= 2023-11-14T22:13:40Z`, `community_id = 1:3`, `server_name = dns.example`,
+		`state = counted`, `state != counted`, `start_time >= 2023-11-14T22:13:40Z`,
+		`start_time > 2023-11-14T22:13:40Z`, `start_time < 2023-11-14T22:13:40Z`, `start_time <= 2023-11-14T22:13:40Z`,
+		`start_time = 2023-11-14T22:13:40Z`, `start_time != 2023-11-14T22:13:40Z`, `NOT start_time > 2023-11-14T22:13:40Z`,
+		`start_time > 1969-01-01T00:00:00Z`, `start_time < 1969-01-01T00:00:00Z`, `start_time < 9999-01-01T00:00:00Z`,
+		`start_time > 2023-11-14T22:13:40.0001Z AND start_time <= 2023-11-14T22:14:00Z`, `community_id = 1:3`, `server_name = dns.example`,
 		`capture_point = file:x.pcap`, `ended = false AND NOT state = classified`,
 	} {
 		f, err := record.ParseFilter(text)
@@ -420,13 +428,41 @@ func concurrent(t *testing.T, b Backend) {
 	}
 }
 
-func badID(t *testing.T, b Backend) {
+func badEntries(t *testing.T, b Backend) {
 	bad := counted(1, 1, true)
 	bad.Result.SessionId = "x"
-	if err := b.Put(t.Context(), counted(2, 1, true), bad); err == nil {
-		t.Error("a session id that is no ULID was taken")
+	text := counted(3, 1, true)
+	text.Result.Failure = "\xff"
+	head := classified(4, 2, 2, true, "dns")
+	head.Head.Interfaces[0].Name = "\xff"
+	for name, e := range map[string]*record.Entry{"a session id that is no ULID": bad, "text that is not UTF-8": text, "a head likewise": head} {
+		if err := b.Put(t.Context(), counted(2, 1, true), e); !retry.IsPermanent(err) {
+			t.Errorf("Put of %s = %v, want a permanent error", name, err)
+		}
+		if _, err := b.Get(t.Context(), id(2)); !errors.Is(err, record.ErrNotFound) {
+			t.Errorf("Get = %v; a failed Put must leave nothing", err)
+		}
 	}
-	if _, err := b.Get(t.Context(), id(2)); !errors.Is(err, record.ErrNotFound) {
-		t.Errorf("Get = %v; a failed Put must leave nothing", err)
+	put(t, b, counted(2, 1, true))
+}
+
+// badFailsAlone lets bad calls and good ones come at the same time, so that a store that commits them together is seen.
+func badFailsAlone(t *testing.T, b Backend) {
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			e := counted(i, 1, true)
+			if i%4 == 0 {
+				e.Result.Failure = "\xff"
+			}
+			if err := b.Put(context.WithoutCancel(t.Context()), e); (err != nil) != (i%4 == 0) {
+				t.Errorf("Put %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	all, _, err := b.List(t.Context(), record.Filter{}, 100, "")
+	if err != nil || len(all) != 30 {
+		t.Errorf("List = %d, %v; want 30", len(all), err)
 	}
 }

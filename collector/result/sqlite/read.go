@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/proto"
@@ -22,7 +24,7 @@ func (s *Store) List(ctx context.Context, f record.Filter, pageSize int, pageTok
 	where, args := conditions(f)
 	if pageToken != "" {
 		if _, err := ulid.ParseStrict(pageToken); err != nil {
-			return nil, "", fmt.Errorf("page token %q: %w", pageToken, err)
+			return nil, "", record.ErrPageToken
 		}
 		where, args = append(where, "session_id < ?"), append(args, pageToken)
 	}
@@ -133,6 +135,23 @@ func conditions(f record.Filter) (where []string, args []any) {
 			condition = "NOT " + condition
 		}
 		where, args = append(where, condition), append(args, values...)
+		if t.Field == "start_time" && !t.Not {
+			bounds, values := idBounds(t)
+			where, args = append(where, bounds...), append(args, values...)
+		}
+	}
+	return where, args
+}
+
+// idBounds are what a condition on the time says of session ids, which begin with its milliseconds: so the table is read
+// where it matters only.
+func idBounds(t record.Term) (where []string, args []any) {
+	if t.Op == ">" || t.Op == ">=" || t.Op == "=" {
+		where, args = append(where, "session_id >= ?"), append(args, firstID(t.Time))
+	}
+	if t.Op == "<" || t.Op == "<=" || t.Op == "=" {
+		next := time.UnixMilli(max(t.Time.UnixMilli(), 0) + 1) // earlier ones have the ids of 1970
+		where, args = append(where, "session_id < ?"), append(args, firstID(next))
 	}
 	return where, args
 }
@@ -148,7 +167,7 @@ func condition(t record.Term) (string, []any) {
 		state, _ := record.StateNumber(t.Text)
 		return "(state " + string(t.Op) + " ?)", []any{int32(state)}
 	case t.Field == "start_time":
-		return "(start_ns " + string(t.Op) + " ?)", []any{t.Time.UnixNano()}
+		return "(start_ns " + string(t.Op) + " ?)", []any{nanoseconds(t.Time)}
 	case t.Field == "port":
 		return "(client_port " + string(t.Op) + " ?" + either + "server_port " + string(t.Op) + " ?)", []any{t.Number, t.Number}
 	case t.Field == "address":
@@ -164,6 +183,17 @@ func condition(t record.Term) (string, []any) {
 	default:
 		return "(" + column(t.Field) + " " + string(t.Op) + " ?)", []any{t.Number}
 	}
+}
+
+// nanoseconds are those since 1970, as near as an integer comes to times before 1678 and after 2262.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // column is the field's column: only names that FieldKind knows come here.

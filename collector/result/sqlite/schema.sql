@@ -1,5 +1,7 @@
 -- Results, the heads they rest on, and the ledger. Columns beside body are those that can be filtered or joined; body is
--- the whole sonde.query.v1.Result. Addresses are 16 bytes, IPv4 mapped into IPv6, so that a prefix is a range.
+-- the whole sonde.query.v1.Result. Addresses are 16 bytes, IPv4 mapped into IPv6, so that a prefix is a range. Session ids
+-- begin with the time, so rows come in nearly in order and a time is a range of ids. There is no index on what comes in no
+-- order, such as the community id: each session would write another page of it, as much again as all the rest.
 CREATE TABLE IF NOT EXISTS results (
   session_id     TEXT PRIMARY KEY,
   agent          TEXT    NOT NULL,
@@ -24,13 +26,13 @@ CREATE TABLE IF NOT EXISTS results (
 ) WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS results_by_label ON results (label, session_id);
-CREATE INDEX IF NOT EXISTS results_by_community_id ON results (community_id);
 CREATE INDEX IF NOT EXISTS results_open ON results (agent, epoch) WHERE ended = 0;
 
+-- With row ids, because SQLite keeps large rows whole only in such a table.
 CREATE TABLE IF NOT EXISTS heads (
   session_id TEXT PRIMARY KEY,
   packets    BLOB NOT NULL
-) WITHOUT ROWID;
+);
 
 -- What the results of each lane add up to, moved in the transaction that changes a result.
 CREATE TABLE IF NOT EXISTS lane_totals (

@@ -26,6 +26,7 @@ import (
 
 	"sonde.example/collector/result"
 	"sonde.example/internal/record"
+	"sonde.example/internal/retry"
 )
 
 //go:embed schema.sql
@@ -40,8 +41,10 @@ const readers = 4
 // Store is the result store in one SQLite file. All methods may be called at the same time.
 type Store struct {
 	write, read *sql.DB
+	statements  statements // of write
 
-	turn sync.Mutex // held by whoever commits
+	turn    sync.Mutex // held by whoever commits; guards scratch
+	scratch []byte
 
 	mu      sync.Mutex // guards pending
 	pending []*job
@@ -81,7 +84,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 // that this package leaves no trace in database/sql.
 func open(path, mode, lock string, connections int) *sql.DB {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode + "&_txlock=" + lock +
-		"&_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_cache_size=-16000"
+		"&_synchronous=FULL&_busy_timeout=10000&_cache_size=-16000"
 	db := sql.OpenDB(connector{dsn: dsn})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
@@ -108,19 +111,22 @@ func (s *Store) prepare(ctx context.Context, path string) error {
 	if _, err := s.write.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return fmt.Errorf("sqlite: make tables in %s: %w", path, err)
 	}
+	if err := s.statements.prepare(ctx, s.write); err != nil {
+		return fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
 	return nil
 }
 
 // Close closes the file. Calls under way end first.
 func (s *Store) Close() error {
-	return errors.Join(s.read.Close(), s.write.Close())
+	return errors.Join(s.read.Close(), s.statements.close(), s.write.Close())
 }
 
 // Put commits results; see result.Store.
 func (s *Store) Put(ctx context.Context, entries ...*record.Entry) error {
 	for _, e := range entries {
 		if _, err := ulid.ParseStrict(e.Result.GetSessionId()); err != nil {
-			return fmt.Errorf("sqlite: session id %q: %w", e.Result.GetSessionId(), err)
+			return retry.Permanent(fmt.Errorf("sqlite: session id %q: %w", e.Result.GetSessionId(), err))
 		}
 	}
 	return s.commit(ctx, &job{entries: entries})
@@ -165,7 +171,8 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 	if err != nil {
 		return fmt.Errorf("sqlite: begin: %w", err)
 	}
-	w := writer{ctx: ctx, tx: tx, totals: map[lane]*total{}}
+	w := writer{ctx: ctx, tx: tx, all: &s.statements, scratch: s.scratch, totals: map[lane]*total{}}
+	defer func() { s.scratch = w.scratch }()
 	for _, j := range jobs {
 		if err := w.job(j); err != nil {
 			return errors.Join(fmt.Errorf("sqlite: %w", err), tx.Rollback())

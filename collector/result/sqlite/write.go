@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -16,13 +17,32 @@ import (
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
 	"sonde.example/internal/record"
+	"sonde.example/internal/retry"
 )
+
+// pageSize is a page of a new file in bytes: room for a few heads.
+const pageSize = 8192
+
+// checkpointPages is how long the log grows before its pages go into the file, 32 MB: pages that were written to often go
+// once.
+const checkpointPages = 4096
 
 // connector opens connections with one DSN.
 type connector struct{ dsn string }
 
-func (c connector) Connect(context.Context) (driver.Conn, error) {
-	return c.Driver().Open(c.dsn)
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Driver().Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	// Not part of the DSN, because the size of a page comes before the journal's mode or not at all.
+	execer, _ := conn.(driver.ExecerContext)
+	_, err = execer.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = %d",
+		pageSize, checkpointPages), nil)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func (c connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
@@ -37,12 +57,14 @@ type total struct{ sessions, packets int64 }
 
 // writer is one transaction.
 type writer struct {
-	ctx    context.Context
-	tx     *sql.Tx
-	totals map[lane]*total
-	merged []merged
-	now    *timestamppb.Timestamp
-	stmts  [5]*sql.Stmt
+	ctx     context.Context
+	tx      *sql.Tx
+	all     *statements // of the connection
+	stmts   [countOfStatements]*sql.Stmt
+	scratch []byte // SQLite copies what it is given
+	totals  map[lane]*total
+	merged  []merged
+	now     *timestamppb.Timestamp
 }
 
 // merged is an entry whose result is to be replaced by what stands in the store, once that is committed.
@@ -51,47 +73,66 @@ type merged struct {
 	now   *queryv1.Result
 }
 
-// statements of a writer, prepared when first used in the transaction.
+// Statements of the writer.
 const (
 	insertResult = iota
 	selectResult
 	updateResult
+	updateCounts
 	upsertHead
 	upsertLedger
+	addTotal
+	countOfStatements
 )
 
-func statement(i int) string {
-	switch i {
-	case insertResult:
-		return `INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`
-	case selectResult:
-		return `SELECT body FROM results WHERE session_id = ?`
-	case updateResult:
-		return `UPDATE results SET state = ?, label = ?, category = ?, probability = ?, unknown = ?, server_name = ?,
-			ended = ?, body = ? WHERE session_id = ?`
-	case upsertHead:
-		return `INSERT INTO heads VALUES (?,?) ON CONFLICT DO UPDATE SET packets = excluded.packets`
-	case upsertLedger:
-		return `INSERT INTO ledger VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE
+type statements [countOfStatements]*sql.Stmt
+
+func (s *statements) prepare(ctx context.Context, db *sql.DB) (err error) {
+	for i, text := range [countOfStatements]string{
+		insertResult: `INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`,
+		selectResult: `SELECT body FROM results WHERE session_id = ?`,
+		updateResult: `UPDATE results SET state = ?, label = ?, category = ?, probability = ?, unknown = ?, server_name = ?,
+			ended = ?, body = ? WHERE session_id = ?`,
+		updateCounts: `UPDATE results SET ended = ?, body = ? WHERE session_id = ?`,
+		upsertHead:   `INSERT INTO heads VALUES (?,?) ON CONFLICT DO UPDATE SET packets = excluded.packets`,
+		upsertLedger: `INSERT INTO ledger VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE
 			SET durable = excluded.durable, closed = excluded.closed, body = excluded.body
-			WHERE excluded.closed > closed OR (excluded.closed = closed AND excluded.durable >= durable)`
+			WHERE excluded.closed > closed OR (excluded.closed = closed AND excluded.durable >= durable)`,
+		addTotal: `INSERT INTO lane_totals VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE
+			SET sessions = sessions + excluded.sessions, packets = packets + excluded.packets`,
+	} {
+		if s[i], err = db.PrepareContext(ctx, text); err != nil {
+			return err
+		}
 	}
-	panic("sqlite: no such statement")
+	return nil
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for _, stmt := range s {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *writer) stmt(i int) *sql.Stmt {
+	if w.stmts[i] == nil {
+		w.stmts[i] = w.tx.StmtContext(w.ctx, w.all[i]) // closed with the transaction
+	}
+	return w.stmts[i]
 }
 
 func (w *writer) exec(i int, args ...any) (sql.Result, error) {
-	stmt, err := w.stmt(i)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(w.ctx, args...)
+	return w.stmt(i).ExecContext(w.ctx, args...)
 }
 
-func (w *writer) stmt(i int) (_ *sql.Stmt, err error) {
-	if w.stmts[i] == nil {
-		w.stmts[i], err = w.tx.PrepareContext(w.ctx, statement(i)) // closed with the transaction
-	}
-	return w.stmts[i], err
+// encode lasts until the next call. What cannot be encoded, text that is not UTF-8, never can be.
+func (w *writer) encode(m proto.Message) (_ []byte, err error) {
+	w.scratch, err = proto.MarshalOptions{}.MarshalAppend(w.scratch[:0], m)
+	return w.scratch, retry.Permanent(err)
 }
 
 func (w *writer) job(j *job) error {
@@ -111,9 +152,9 @@ func (w *writer) job(j *job) error {
 
 // entry inserts a new session; one that is there already is read, merged and written back.
 func (w *writer) entry(e *record.Entry) error {
-	r := proto.CloneOf(e.Result)
+	r := e.Result
 	r.StoreTime = w.now
-	body, err := proto.Marshal(r)
+	body, err := w.encode(r)
 	if err != nil {
 		return err
 	}
@@ -135,7 +176,7 @@ func (w *writer) entry(e *record.Entry) error {
 	if len(head.GetCaptured()) == 0 {
 		return nil
 	}
-	packets, err := proto.Marshal(head)
+	packets, err := w.encode(head)
 	if err != nil {
 		return err
 	}
@@ -145,12 +186,8 @@ func (w *writer) entry(e *record.Entry) error {
 
 // merge returns the result as it stands now, and the head if it is to be replaced.
 func (w *writer) merge(e *record.Entry) (*queryv1.Result, *flowv1.Packets, error) {
-	stmt, err := w.stmt(selectResult)
-	if err != nil {
-		return nil, nil, err
-	}
 	var body []byte
-	if err := stmt.QueryRowContext(w.ctx, e.Result.GetSessionId()).Scan(&body); err != nil {
+	if err := w.stmt(selectResult).QueryRowContext(w.ctx, e.Result.GetSessionId()).Scan(&body); err != nil {
 		return nil, nil, err
 	}
 	r := &queryv1.Result{}
@@ -158,12 +195,18 @@ func (w *writer) merge(e *record.Entry) (*queryv1.Result, *flowv1.Packets, error
 		return nil, nil, err
 	}
 	before := record.Packets(r)
-	classification, counts := record.Merge(r, proto.CloneOf(e.Result))
+	classification, counts := record.Merge(r, e.Result)
 	r.StoreTime = w.now
-	if body, err = proto.Marshal(r); err != nil {
+	body, err := w.encode(r)
+	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := w.exec(updateResult, append(updateArgs(r), body, r.GetSessionId())...); err != nil {
+	if classification {
+		_, err = w.exec(updateResult, append(updateArgs(r), body, r.GetSessionId())...)
+	} else {
+		_, err = w.exec(updateCounts, r.GetEnded(), body, r.GetSessionId())
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if counts {
@@ -192,9 +235,7 @@ func (t *total) add(sessions int64, packets uint64) {
 
 func (w *writer) addTotals() error {
 	for l, t := range w.totals {
-		if _, err := w.tx.ExecContext(w.ctx, `INSERT INTO lane_totals VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE
-			SET sessions = sessions + excluded.sessions, packets = packets + excluded.packets`,
-			l.agent, int64(l.epoch), l.index, t.sessions, t.packets); err != nil {
+		if _, err := w.exec(addTotal, l.agent, int64(l.epoch), l.index, t.sessions, t.packets); err != nil {
 			return fmt.Errorf("totals of %s: %w", l.agent, err)
 		}
 	}
@@ -202,7 +243,7 @@ func (w *writer) addTotals() error {
 }
 
 func (w *writer) ledger(e *fleetv1.LedgerEntry) error {
-	body, err := proto.Marshal(e)
+	body, err := w.encode(e)
 	if err != nil {
 		return err
 	}
