@@ -307,7 +307,7 @@ func TestDurableKeepsUpWithAStreamAndATrickle(t *testing.T) {
 	simulate(t, func(u *uplink) {
 		trickle, stream := u.TCP("10.0.0.1:1", "10.0.0.2:22"), u.TCP("10.0.0.1:2", "10.0.0.2:80")
 		payload := string(make([]byte, 8900)) // jumbo frames: as many bytes in fewer packets
-		const minutes, packetsASecond = 40, 112
+		const minutes, packetsASecond = simulatedMinutes, 112
 		for second := range minutes * 60 {
 			if second%100 == 0 {
 				trickle.Up("keepalive")

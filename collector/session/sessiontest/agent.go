@@ -219,6 +219,11 @@ func (a *Agent) Batch() *ingestv1.Batch {
 		})
 		f.opened, f.touched = true, false
 	}
+	bytes := 0
+	for _, p := range a.packets {
+		bytes += len(p.frame)
+	}
+	b.Data = make([]byte, 0, bytes)
 	last := b.GetBaseTimeNs()
 	for _, p := range a.packets {
 		p.flow.sent++
