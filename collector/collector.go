@@ -169,6 +169,14 @@ func (d *Collector) closeLater(f func() error) { d.closers = append(d.closers, f
 // Addr returns the address that is bound, which tells the port of :0.
 func (d *Collector) Addr() net.Addr { return d.listener.Addr() }
 
+// AdminAddr returns the address of the admin HTTP, nil without one.
+func (d *Collector) AdminAddr() net.Addr {
+	if d.admin == nil {
+		return nil
+	}
+	return d.admin.Addr()
+}
+
 // Close undoes Open. After Run it lets go of what Run used.
 func (d *Collector) Close() error {
 	var errs []error
