@@ -8,7 +8,6 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 MODULE_NAME := sonde.example
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X $(MODULE_NAME)/internal/service.version=$(VERSION)
 SAMPLE := internal/cli/sample/sample.pcapng
 SCRIPTS := internal/tools/scripts
 
@@ -38,8 +37,8 @@ run: build ## the quick start: install what is missing, build, and analyze the s
 
 .PHONY: build
 build: deps ## bin/sonde, and the static bin/sonde-agent
-	go build -ldflags '$(LDFLAGS)' -o bin/sonde .
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(LDFLAGS)' -o bin/sonde-agent ./agent/cmd/sonde-agent
+	go build -ldflags '-X $(MODULE_NAME)/internal/cli.version=$(VERSION)' -o bin/sonde .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sonde-agent ./agent/cmd/sonde-agent
 	ln -sf '$(SONDE_ONNXRUNTIME)' bin/libonnxruntime.so
 
 .PHONY: deps

@@ -189,8 +189,8 @@ func (t *Table) session(p *Packet, info *packet.Info) uint32 {
 // over tells why the packet does not belong to the session any more; unspecified when it does.
 //
 // A closed TCP session takes what comes within two seconds. Bare segments, which carry nothing and open nothing, are taken
-// as long as the record is there: the last acknowledgement of a slow connection, or the reset that follows its close, is
-// no session of its own.
+// as long as no sweep has ended it: the last acknowledgement of a slow connection, or the reset that follows its close,
+// is no session of its own.
 func (t *Table) over(s *Session, info *packet.Info) flowv1.EndReason {
 	now := t.clock.now
 	switch {

@@ -80,9 +80,10 @@ func (s *Session) Ended() bool { return s.EndReason != flowv1.EndReason_END_REAS
 // idle returns how long the session may be silent.
 func (s *Session) idle() int64 { return idleAfter(s.Key.Protocol) }
 
-// deadline returns when the session ends by itself if nothing comes.
+// deadline returns when the session ends by itself if nothing comes. A closed connection of which something came later
+// than it should have is a slow one: its idle time holds.
 func (s *Session) deadline() int64 {
-	if s.closing() {
+	if s.closing() && s.seenAt-s.closedAt <= closedWait {
 		return s.closedAt + closedWait
 	}
 	return s.seenAt + s.idle()
