@@ -76,7 +76,7 @@ func (s *server) ModelMetadata(_ context.Context, r *kservev2.ModelMetadataReque
 	s.metadatas.Add(1)
 	version := r.GetVersion()
 	if version == "" {
-		version = s.version.Load().(string) //nolint:errcheck // always a string
+		version = s.version.Load().(string)
 	}
 	return &kservev2.ModelMetadataResponse{Name: r.GetName(), Versions: []string{version}, Properties: s.properties(version)}, nil
 }
@@ -99,7 +99,7 @@ func (s *server) ModelInfer(ctx context.Context, r *kservev2.ModelInferRequest) 
 		probabilities, energies = append(probabilities, row...), append(energies, -1)
 	}
 	response := &kservev2.ModelInferResponse{
-		ModelName: r.GetModelName(), ModelVersion: s.version.Load().(string), //nolint:errcheck // always a string
+		ModelName: r.GetModelName(), ModelVersion: s.version.Load().(string),
 		Outputs: []*kservev2.ModelInferResponse_InferOutputTensor{
 			{Name: "energy", Datatype: "FP32", Shape: []int64{int64(rows), 1}},
 			{Name: "probs", Datatype: "FP32", Shape: []int64{int64(rows), 3}},

@@ -292,7 +292,7 @@ func TestWatchSendsWhatIsStoredFromNowOn(t *testing.T) {
 func TestWatchTellsSlowReadersWhatTheyMissed(t *testing.T) {
 	h := open(t)
 	stream := h.watch("")
-	const count = 60_000
+	const count = 20_000
 	large := entry(1, "tls").Result
 	large.CommunityId = strings.Repeat("x", 1000) // so that the connection cannot hide many
 	for n := range uint64(count) {
