@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"sonde.example/collector/classify"
 	"sonde.example/collector/dispatch"
@@ -121,16 +120,16 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--inference: %w", err)
 	}
 	d.closeLater(conn.Close)
-	d.wire(walker, conn, reg)
+	d.classify = classify.New(conn, c.Model, d.log)
+	d.wire(walker, reg)
 	return nil
 }
 
 // wire introduces the stages to each other.
-func (d *Collector) wire(walker *packet.Walker, inference grpc.ClientConnInterface, reg *prometheus.Registry) {
+func (d *Collector) wire(walker *packet.Walker, reg *prometheus.Registry) {
 	hub := query.NewHub()
 	assembler := session.NewAssembler(d.sessions, walker)
 	d.ingest = ingest.New(assembler, ingest.Options{Log: d.log, DrainGrace: min(4*time.Second, d.config.DrainTimeout*3/4)})
-	d.classify = classify.New(inference, d.config.Model, d.log)
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
 		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walker: walker, Log: d.log,
@@ -169,6 +168,14 @@ func (d *Collector) closeLater(f func() error) { d.closers = append(d.closers, f
 
 // Addr returns the address that is bound, which tells the port of :0.
 func (d *Collector) Addr() net.Addr { return d.listener.Addr() }
+
+// AdminAddr returns the address of the admin HTTP, nil without one.
+func (d *Collector) AdminAddr() net.Addr {
+	if d.admin == nil {
+		return nil
+	}
+	return d.admin.Addr()
+}
 
 // Close undoes Open. After Run it lets go of what Run used.
 func (d *Collector) Close() error {

@@ -101,6 +101,8 @@ func checkUpdate(b *ingestv1.Batch, s *ingestv1.SessionUpdate) *fault {
 		return malformed("the last packet before the first")
 	case c.GetEnded() != (c.GetEndReason() != flowv1.EndReason_END_REASON_UNSPECIFIED):
 		return malformed("ended without a reason, or the reverse")
+	case c.GetForwardPackets()+c.GetReversePackets() == 0:
+		return malformed("no packet is counted")
 	case c.GetForwardPackets() > 1<<48 || c.GetReversePackets() > 1<<48:
 		return malformed("more packets than can be")
 	}

@@ -92,7 +92,7 @@ type Stats struct {
 }
 
 // rejectionReasons names the reasons as metrics do, by their number.
-var rejectionReasons = [...]string{"unspecified", "out_of_order", "full", "malformed", "checksum", "too_large"}
+var rejectionReasons = [...]string{"unspecified", "out_of_order", "full", "malformed", "checksum", "too_large"} //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 
 // RejectionReasons returns the keys of Stats.Rejected.
 func RejectionReasons() []string { return rejectionReasons[1:] }

@@ -347,6 +347,7 @@ func TestPoisonedBatchesAreRejectedForGood(t *testing.T) {
 		{"no counters", func(b *ingestv1.Batch) { b.Counters = nil }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"no five-tuple", func(b *ingestv1.Batch) { b.Sessions[0].FiveTuple = nil }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"no counts", func(b *ingestv1.Batch) { b.Sessions[0].Counts = nil }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
+		{"nothing counted", func(b *ingestv1.Batch) { b.Sessions[0].Counts.ForwardPackets = 0 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"address of 5 bytes", func(b *ingestv1.Batch) { b.Sessions[0].FiveTuple.ClientAddress = make([]byte, 5) }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"port", func(b *ingestv1.Batch) { b.Sessions[0].FiveTuple.ClientPort = 70000 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"VLAN", func(b *ingestv1.Batch) { b.Sessions[0].Scope.VlanIds[0] = 4095 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},

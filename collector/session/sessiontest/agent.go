@@ -49,6 +49,11 @@ type Flow struct {
 	opened         bool   // was told to have opened
 	touched        bool
 	continued      bool
+	last           struct { // the frame built last, used again for the same payload
+		payload string
+		reverse bool
+		frame   []byte
+	}
 }
 
 // NewAgent returns an agent with one lane.
@@ -149,7 +154,10 @@ func (f *Flow) touch() {
 func (f *Flow) packet(reverse bool, payload string, send bool) {
 	a := f.agent
 	a.Clock = a.Clock.Add(time.Millisecond)
-	frame := f.frame(reverse, payload)
+	if f.last.frame == nil || f.last.reverse != reverse || f.last.payload != payload {
+		f.last.payload, f.last.reverse, f.last.frame = payload, reverse, f.frame(reverse, payload)
+	}
+	frame := f.last.frame
 	now := a.Clock.UnixNano()
 	c := &f.counts
 	if c.GetOpenedTimeNs() == 0 {
@@ -211,6 +219,11 @@ func (a *Agent) Batch() *ingestv1.Batch {
 		})
 		f.opened, f.touched = true, false
 	}
+	bytes := 0
+	for _, p := range a.packets {
+		bytes += len(p.frame)
+	}
+	b.Data = make([]byte, 0, bytes)
 	last := b.GetBaseTimeNs()
 	for _, p := range a.packets {
 		p.flow.sent++
