@@ -480,6 +480,27 @@ func TestAgentTakesDirectives(t *testing.T) {
 	}
 }
 
+func TestAgentSkipsWhatItCannotReadIfToldTo(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	c := config(t, certificates, "/no/such.pcap", pcapFile(t, sessions(2, 1)...), "/nor/this.pcap")
+	c.SkipUnreadable = true
+	a := open(t, c, dial)
+	err := a.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "/no/such.pcap") || !strings.Contains(err.Error(), "/nor/this.pcap") {
+		t.Errorf("Run returned %v, which does not name the two files", err)
+	}
+	if updates := settled(t, a.Ledger(), collector.Lane(t, 7, 0, now)); len(updates) != 2 {
+		t.Errorf("%d sessions, want 2", len(updates))
+	}
+
+	c.Captures = []string{"file:/no/such.pcap"}
+	if _, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{}); err == nil {
+		t.Error("opened with nothing to read")
+	}
+}
+
 func TestOpenNamesWhatIsWrong(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	good := pcapFile(t, sessions(1, 1)...)

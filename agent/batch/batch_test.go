@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,8 +155,17 @@ func add(b *batch.Builder, size int) {
 	b.Packet(tag, 1, make([]byte, size), size, 0, 0)
 }
 
+// numbers counts from 0.
+type numbers uint32
+
+func (n *numbers) next() uint32 {
+	*n++
+	return uint32(*n) - 1
+}
+
 func TestBatchIsFull(t *testing.T) {
 	var tag uint64
+	var interfaces numbers
 	for _, test := range []struct {
 		name string
 		add  func(*batch.Builder)
@@ -164,12 +174,16 @@ func TestBatchIsFull(t *testing.T) {
 		{"by bytes", func(b *batch.Builder) { b.Touch(&tag); b.Packet(tag, 1, make([]byte, 1024), 1024, 0, 0) }, 256},
 		{"by packets", func(b *batch.Builder) { b.Touch(&tag); b.Packet(tag, 1, nil, 60, 0, 0) }, 65536},
 		{"by sessions", func(b *batch.Builder) { add(b, 0) }, 8192},
+		{"by interfaces", func(b *batch.Builder) { b.Touch(&tag); b.Packet(tag, 1, nil, 60, 0, interfaces.next()) }, 512},
+		{"by interfaces of sessions without packets", func(b *batch.Builder) { b.Touch(&tag); b.Names(interfaces.next()) }, 512},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := new(out)
 			l := newLanes(o, 1)
-			l.Interface(batch.Interface{})
-			tag = 0
+			for i := range 512 {
+				l.Interface(batch.Interface{Name: strconv.Itoa(i)})
+			}
+			tag, interfaces = 0, 0
 			for n := 1; ; n++ {
 				test.add(l.Lane(0))
 				if err := l.FlushFull(t.Context()); err != nil {

@@ -341,7 +341,6 @@ func TestLongestPacketIsRead(t *testing.T) {
 	}
 }
 
-// TestStandardInput reads a file that arrives byte by byte through a pipe.
 func TestFileThatGrowsIsRead(t *testing.T) {
 	pcap := capturetest.Pcap{LinkType: 1}
 	path := write(t, pcap.File([]byte("a")))
@@ -366,6 +365,7 @@ func TestFileThatGrowsIsRead(t *testing.T) {
 	}
 }
 
+// TestStandardInput reads a file that arrives byte by byte through a pipe.
 func TestStandardInput(t *testing.T) {
 	for name, s := range sources() {
 		if len(s.content) > 4096 {
