@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,6 +46,11 @@ var errReported = errors.New("reported")
 func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	ctx, stop := service.Signals(ctx)
 	defer stop()
+	// When the reader of standard output has gone, as head does, the write fails. Otherwise the process would die on the
+	// spot, and leave behind what it has on disk.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
 	root := newRoot(streams{in: in, out: out, err: errs})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -51,7 +58,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errReported):
+	case errors.Is(err, errReported), errors.Is(err, syscall.EPIPE):
 		return exitError
 	case errors.As(err, &usage):
 		complain(errs, err.Error())
