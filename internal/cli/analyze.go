@@ -85,8 +85,17 @@ func (a *analysis) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.daemons(cmd.Context(), log, state, certs)
+	if err := a.daemons(cmd.Context(), log, state, certs); err != nil {
+		return err
+	}
+	if cmd.Context().Err() != nil {
+		return errInterrupted
+	}
+	return nil
 }
+
+// errInterrupted keeps scripts from taking a part for the whole.
+var errInterrupted = errors.New("interrupted: only what was read before is shown")
 
 // daemons runs inference and collector for as long as the agent reads.
 func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, certs mtls.Development) (err error) {

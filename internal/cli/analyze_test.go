@@ -2,8 +2,10 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -37,8 +40,13 @@ var ledgerTerm = regexp.MustCompile(`(\w+)=(\d+)`)
 
 func analyze(t *testing.T, args ...string) *analysis {
 	t.Helper()
+	return analyzeUntil(t.Context(), t, args...)
+}
+
+func analyzeUntil(ctx context.Context, t *testing.T, args ...string) *analysis {
+	t.Helper()
 	var out, errs bytes.Buffer
-	a := &analysis{code: cli.Main(t.Context(), append([]string{"analyze", "--json"}, args...), strings.NewReader(""), &out, &errs)}
+	a := &analysis{code: cli.Main(ctx, append([]string{"analyze", "--json"}, args...), strings.NewReader(""), &out, &errs)}
 	a.errs = errs.String()
 	for line := range strings.Lines(out.String()) {
 		r := new(queryv1.Result)
@@ -344,6 +352,38 @@ func namedOnce(t *testing.T, a *analysis, paths []string) {
 			t.Errorf("nothing is said of %s\n%s", path, a.errs)
 		}
 	}
+}
+
+func TestInterruptedAnalysisSaysSo(t *testing.T) {
+	sample, err := os.ReadFile(filepath.Join("sample", "sample.pcapng"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "live.pcapng")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	ended, written := make(chan struct{}), make(chan error, 1)
+	go func() {
+		pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = pipe.Write(sample) // nearly all of it is read when this returns, for a pipe holds little
+			interrupt()
+			<-ended // until then there could be more
+			err = errors.Join(err, pipe.Close())
+		}
+		written <- err
+	}()
+	a := analyzeUntil(ctx, t, path)
+	close(ended)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if a.code != 1 || !strings.Contains(a.errs, "sonde: interrupted") || len(a.results) == 0 {
+		t.Errorf("exit code %d, %d results\n%s", a.code, len(a.results), a.errs)
+	}
+	a.books(t)
 }
 
 // TestOddCaptures needs the corpus: strange captures with known answers in one run, and those without in another.
