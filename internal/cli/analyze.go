@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,8 +69,19 @@ what comes before counts.`,
 	return cmd
 }
 
+func (a *analysis) validate() error {
+	bad := []error{a.log.Validate()}
+	if slices.Contains(a.files, "") {
+		bad = append(bad, errors.New("a FILE without a name"))
+	}
+	if first := slices.Index(a.files, "-"); first >= 0 && slices.Contains(a.files[first+1:], "-") {
+		bad = append(bad, errors.New("standard input (-) can be read only once"))
+	}
+	return errors.Join(bad...)
+}
+
 func (a *analysis) run(cmd *cobra.Command) (err error) {
-	if err := setUp(cmd.Flags(), "analyze", a.log.Validate); err != nil {
+	if err := setUp(cmd.Flags(), "analyze", a.validate); err != nil {
 		return err
 	}
 	log, err := telemetry.NewLogger(a.err, a.log)

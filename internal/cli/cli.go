@@ -68,10 +68,10 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	return exitError
 }
 
-// complain says who speaks in each line, for an error may be several.
+// complain says who speaks in each line, for an error may be several. It may also hold what a stranger has called a file.
 func complain(errs io.Writer, text string) {
 	for line := range strings.SplitSeq(text, "\n") {
-		fmt.Fprintf(errs, "sonde: %s\n", line)
+		fmt.Fprintf(errs, "sonde: %s\n", printable(line))
 	}
 }
 
