@@ -399,7 +399,7 @@ func pipe(t *testing.T) (path string, write func(frames ...[]byte), end func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	end = sync.OnceFunc(func() { file.Close() }) //nolint:errcheck // only a pipe
+	end = sync.OnceFunc(func() { file.Close() })
 	t.Cleanup(end)
 	began := false
 	return path, func(frames ...[]byte) {

@@ -115,8 +115,11 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 	s.log.Info("lane connected", "agent", st.lane.Agent, "epoch", st.lane.Epoch, "lane", st.lane.Index, "peer", address,
 		"sequence", welcome.GetResumeSequence())
 	close(st.resumed)
-	followed := make(chan error, 1)
-	go func() { followed <- st.follow() }()
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		st.end(st.follow()) // the first cause counts
+	}()
 	err = st.answer()
 	st.end(err)
 	<-followed

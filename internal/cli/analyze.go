@@ -27,10 +27,9 @@ import (
 // its own that is gone afterwards.
 type analysis struct {
 	streams
-	files  []string
-	json   bool
-	filter string
-	log    telemetry.LogConfig
+	files []string
+	json  bool
+	log   telemetry.LogConfig
 
 	inference inference.Config
 	agent     agent.Config
@@ -98,6 +97,7 @@ func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, 
 	c := collector.DefaultConfig()
 	c.Listen, c.Admin, c.TLS = "127.0.0.1:0", "", certs.Service
 	c.Inference = inferenceDaemon.Addr().String()
+	c.KeepResults, c.KeepPackets = 0, 0 // captures may be of any age, and nobody can ask for packets
 	c.Results = "sqlite:" + filepath.Join(state, "results.db")
 	collectorDaemon, err := collector.Open(ctx, c, log, telemetry.NewRegistry())
 	if err != nil {

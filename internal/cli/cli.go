@@ -127,7 +127,7 @@ func setUp(fs *pflag.FlagSet, daemon string, validate func() error) error {
 }
 
 // version is set by the linker; without it the build's own record has to do.
-var version string //nolint:gochecknoglobals // the linker can set nothing else
+var version string
 
 // Version tells which version this is.
 func Version() string {
