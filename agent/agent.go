@@ -41,6 +41,8 @@ const warnEvery = 10 * time.Second
 type Options struct {
 	// Dialer replaces TCP in tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
+	// BatchBytes of packets make a batch full; 0 means batch.MaxBytes.
+	BatchBytes int
 }
 
 // Agent is an agent, ready to run. Progress and Ledger may be called by any goroutine at any time.
@@ -105,7 +107,7 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 		}
 	}
 	a.books = newBooks(a.config.Lanes, a.state)
-	a.pump = newPump(a)
+	a.pump = newPump(a, o.BatchBytes)
 	limited := telemetry.Limited(log, warnEvery)
 	for lane := range uint32(a.config.Lanes) {
 		a.uplinks = append(a.uplinks, uplink.New(uplink.Options{
@@ -166,7 +168,13 @@ func (a *Agent) pipeline(ctx context.Context) error {
 	})}
 	var lanes []service.Service
 	for _, client := range a.uplinks {
-		lanes = append(lanes, service.Func(func(ctx context.Context) error { return client.Run(ctx, work) }))
+		lanes = append(lanes, service.Func(func(ctx context.Context) error {
+			err := client.Run(ctx, work)
+			if err != nil { // nobody will make room in the spool any more
+				cancel()
+			}
+			return err
+		}))
 	}
 	stages = append(stages, service.Func(func(ctx context.Context) error { return service.Run(ctx, lanes...) }))
 	watched := make(chan struct{})
@@ -255,6 +263,9 @@ func (a *Agent) Close() error {
 	}
 	if a.state != nil {
 		bad = append(bad, a.state.close(false))
+	}
+	if a.spool != nil {
+		bad = append(bad, a.spool.Close())
 	}
 	return errors.Join(bad...)
 }

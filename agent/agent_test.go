@@ -5,17 +5,31 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/testing/protocmp"
+
 	"sonde.example/agent"
+	"sonde.example/agent/uplink"
 	"sonde.example/agent/uplink/uplinktest"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	"sonde.example/internal/mtls"
+	"sonde.example/internal/packet/filter"
 	"sonde.example/internal/packet/packettest"
 	"sonde.example/internal/telemetry"
 	"sonde.example/internal/testenv"
@@ -68,6 +82,8 @@ func sessions(n, segments int) [][]byte {
 	}
 	return frames
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type dialer = func(context.Context, string) (net.Conn, error)
 
@@ -129,7 +145,7 @@ func settled(t testing.TB, ledger agent.Ledger, lanes ...uplinktest.Lane) map[ui
 	return updates
 }
 
-func all(agent.Ledger) func(uplinktest.Lane) bool { return func(uplinktest.Lane) bool { return true } }
+func now(uplinktest.Lane) bool { return true }
 
 func TestAgentStreamsAFileToItsEnd(t *testing.T) {
 	certificates := testenv.Certificates(t)
@@ -139,7 +155,7 @@ func TestAgentStreamsAFileToItsEnd(t *testing.T) {
 	if err := a.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	lane := collector.Lane(t, 7, 0, func(uplinktest.Lane) bool { return true })
+	lane := collector.Lane(t, 7, 0, now)
 	updates := settled(t, a.Ledger(), lane)
 	if len(updates) != 50 {
 		t.Fatalf("%d sessions, want 50", len(updates))
@@ -155,5 +171,419 @@ func TestAgentStreamsAFileToItsEnd(t *testing.T) {
 	}
 }
 
-var _ = errors.Is
-var _ = time.Second
+// story tells everything of a lane's sessions that must not depend on how batches were made.
+func story(lane uplinktest.Lane) map[uint64]string {
+	type session struct {
+		counts *flowv1.Counts
+		head   []string
+		opened int
+	}
+	sessions := map[uint64]*session{}
+	for _, b := range lane.Batches {
+		for _, u := range b.GetSessions() {
+			s := sessions[u.GetNumber()]
+			if s == nil {
+				s = &session{}
+				sessions[u.GetNumber()] = s
+			}
+			if u.GetOpened() {
+				s.opened++
+			}
+			if int(u.GetPacketsBefore()) != len(s.head) {
+				s.head = append(s.head, fmt.Sprintf("HOLE: %d packets before, not %d", u.GetPacketsBefore(), len(s.head)))
+			}
+			s.counts = u.GetCounts()
+		}
+		at, offset := b.GetBaseTimeNs(), 0
+		for i, index := range b.GetSessionIndex() {
+			at += b.GetTimeDeltasNs()[i]
+			end := offset + int(b.GetCaptured()[i])
+			s := sessions[b.GetSessions()[index].GetNumber()]
+			s.head = append(s.head, fmt.Sprintf("%d %x %d %d", at, b.GetData()[offset:end], b.GetMissing()[i], b.GetFlags()[i]))
+			offset = end
+		}
+	}
+	told := map[uint64]string{}
+	for number, s := range sessions {
+		told[number] = fmt.Sprintf("opened %d times, %v, %q", s.opened, s.counts, s.head)
+	}
+	return told
+}
+
+func TestSessionsDoNotDependOnBatches(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	path := pcapFile(t, interleaved(40, 60)...)
+	var want map[uint64]string
+	for _, bytes := range []int{0, 1, 700, 20_000} {
+		collector := uplinktest.New()
+		dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+		a, err := agent.Open(t.Context(), config(t, certificates, path), testenv.Log(t), telemetry.NewRegistry(), agent.Options{Dialer: dial, BatchBytes: bytes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lane := collector.Lane(t, 7, 0, now)
+		settled(t, a.Ledger(), lane)
+		got := story(lane)
+		if want == nil {
+			want = got
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with %d bytes a batch: want -, got +\n%s", bytes, diff)
+		}
+	}
+}
+
+// interleaved mixes sessions packet by packet, so that heads spread over batches.
+func interleaved(n, segments int) (frames [][]byte) {
+	var all [][][]byte
+	for i := range n {
+		all = append(all, conversation(uint16(1000+i), segments+i))
+	}
+	for at := 0; len(all) > 0; at++ {
+		left := all[:0]
+		for _, c := range all {
+			frames = append(frames, c[0])
+			if c = c[1:]; len(c) > 0 {
+				left = append(left, c)
+			}
+		}
+		all = left
+	}
+	return frames
+}
+
+func TestAgentKeepsCapturePointsAndLanesApart(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	frames := sessions(30, 5)
+	c := config(t, certificates, pcapFile(t, frames...), pcapFile(t, frames...))
+	c.Lanes, c.PlainNames = 3, true
+	a := open(t, c, dial)
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var lanes []uplinktest.Lane
+	points := map[string]int{}
+	for i := range uint32(3) {
+		lane := collector.Lane(t, 7, i, now)
+		lanes = append(lanes, lane)
+		for _, b := range lane.Batches {
+			for _, u := range b.GetSessions() {
+				if u.GetOpened() {
+					points[b.GetInterfaces()[u.GetInterfaceIndex()].GetCapturePoint()]++
+				}
+			}
+		}
+	}
+	settled(t, a.Ledger(), lanes...)
+	want := map[string]int{}
+	for _, text := range c.Captures {
+		want[strings.TrimPrefix(text, "file:")] = 30
+	}
+	if diff := cmp.Diff(want, points); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAgentCountsWhatTheFilterTurnsAway(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	c := config(t, certificates, pcapFile(t, sessions(4, 5)...))
+	c.Filter = "tcp port 1001"
+	if !filter.CanCompile { // a build without libpcap says so
+		_, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{})
+		if !errors.Is(err, filter.ErrNoCompiler) {
+			t.Errorf("got %v", err)
+		}
+		return
+	}
+	a := open(t, c, dial)
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Ledger().Lanes[0].Counters; got.GetFiltered() != 33 || got.GetSeen() != 44 {
+		t.Errorf("counters %v", got)
+	}
+	settled(t, a.Ledger(), collector.Lane(t, 7, 0, now))
+}
+
+func TestAgentWaitsForASpoolThatIsSmallerThanTheFile(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	c := config(t, certificates, pcapFile(t, sessions(600, 40)...))
+	c.HeadPackets, c.Spool = 0, "mem:?bytes=8MiB" // 25 MB go through it
+	a := open(t, c, dial)
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, a.Ledger(), collector.Lane(t, 7, 0, now))
+	if l := a.Ledger().Lanes[0]; l.Spool.GetDropped()+l.Spool.GetReleased() != 0 || l.Counters.GetCut() != 0 {
+		t.Errorf("ledger %+v", l)
+	}
+}
+
+func TestAgentReportsWhatItLost(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	state := t.TempDir()
+	path := pcapFile(t, sessions(10, 5)...)
+	away := func(context.Context, string) (net.Conn, error) { return nil, errors.New("collector is away") }
+
+	c := config(t, certificates, path)
+	c.State, c.DrainTimeout, c.Lanes = state, 50*time.Millisecond, 2
+	a := open(t, c, away)
+	begin := time.Now()
+	if err := a.Run(t.Context()); !errors.Is(err, agent.ErrLost) || !errors.Is(err, uplink.ErrDrain) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+	first := a.Ledger()
+	if first.Pending() != 110 {
+		t.Errorf("%d packets lost, want 110", first.Pending())
+	}
+
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	for i, want := range []int{2, 0} { // told once
+		c.Epoch = uint64(8 + i)
+		c.DrainTimeout = time.Minute
+		a = open(t, c, dial)
+		if err := a.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		hello := collector.Lane(t, c.Epoch, 0, now).Hellos[0]
+		if len(hello.GetLost()) != want {
+			t.Fatalf("epoch %d: %d lanes reported lost, want %d", c.Epoch, len(hello.GetLost()), want)
+		}
+		for lane, lost := range hello.GetLost() {
+			if lost.GetEpoch() != 7 || int(lost.GetLane()) != lane {
+				t.Errorf("lost %v", lost)
+			}
+			if diff := cmp.Diff(first.Lanes[lane].Counters, lost.GetCounters(), protocmp.Transform()); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+}
+
+func TestAgentEndsWhenItsEpochWasUsedBefore(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	c := config(t, certificates, pcapFile(t, sessions(600, 40)...))
+	c.HeadPackets, c.Spool = 0, "mem:?bytes=8MiB" // so that the capture waits for room that nobody will make
+	if err := open(t, c, dial).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	collector.SetWindow(0)
+	if err := open(t, c, dial).Run(t.Context()); !errors.Is(err, uplink.ErrEpoch) || !errors.Is(err, agent.ErrLost) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// pipe is a capture that is still being written.
+func pipe(t *testing.T) (path string, write func(frames ...[]byte), end func()) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0) // O_RDWR: the reader need not be there yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() { file.Close() }) //nolint:errcheck // only a pipe
+	t.Cleanup(end)
+	began := false
+	return path, func(frames ...[]byte) {
+		text, err := os.ReadFile(pcapFile(t, frames...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if began {
+			text = text[24:]
+		}
+		began = true
+		if _, err := file.Write(text); err != nil {
+			t.Fatal(err)
+		}
+	}, end
+}
+
+func TestAgentStopsInOrder(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	path, write, _ := pipe(t)
+	frames := conversation(1000, 40)
+	write(frames[:10]...)
+	a := open(t, config(t, certificates, path), dial)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	// What came is sent soon, though the batch is far from full.
+	lane := collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool {
+		return len(l.Batches) > 0 && l.Batches[len(l.Batches)-1].GetCounters().GetAccepted() == 10
+	})
+	if u := lane.Batches[0].GetSessions()[0]; u.GetCounts().GetEnded() {
+		t.Errorf("ended already: %v", u)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	updates := settled(t, a.Ledger(), collector.Lane(t, 7, 0, now))
+	for _, u := range updates {
+		if u.GetCounts().GetEndReason() != flowv1.EndReason_END_REASON_AGENT_STOPPED {
+			t.Errorf("session %v", u)
+		}
+	}
+}
+
+func TestAgentTakesDirectives(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	collector.OnBatch = func(b *ingestv1.Batch) (v uplinktest.Verdict) {
+		for _, u := range b.GetSessions() {
+			v.Enough = append(v.Enough, u.GetNumber())
+		}
+		return v
+	}
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	path, write, end := pipe(t)
+	frames := conversation(1000, 10)
+	write(frames[:4]...)
+	a := open(t, config(t, certificates, path), dial)
+	done := make(chan error, 1)
+	go func() { done <- a.Run(t.Context()) }()
+	collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool {
+		return len(l.Batches) > 0 && l.Batches[len(l.Batches)-1].GetCounters().GetAccepted() == 4
+	})
+	for l := a.Ledger().Lanes[0]; l.Received < l.Given; l = a.Ledger().Lanes[0] { // the directive comes before the ack
+		runtime.Gosched()
+	}
+	write(frames[4:]...)
+	end()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	settled(t, a.Ledger(), collector.Lane(t, 7, 0, now))
+	if c := a.Ledger().Lanes[0].Counters; c.GetAccepted() != 4 || c.GetCut() != uint64(len(frames)-4) {
+		t.Errorf("counters %v", c)
+	}
+}
+
+func TestOpenNamesWhatIsWrong(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	good := pcapFile(t, sessions(1, 1)...)
+	text := filepath.Join(t.TempDir(), "text.pcap")
+	if err := os.WriteFile(text, []byte("no capture at all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*agent.Config)
+		want   []string
+	}{
+		{"no capture", func(c *agent.Config) { c.Captures = nil }, []string{"--capture"}},
+		{"unknown scheme", func(c *agent.Config) { c.Captures = []string{"web.pcap"} }, []string{"--capture", "web.pcap", "file:PATH"}},
+		{"missing file", func(c *agent.Config) { c.Captures = []string{"file:/no/such.pcap"} }, []string{"--capture", "/no/such.pcap"}},
+		{"folder", func(c *agent.Config) { c.Captures = []string{"file:/"} }, []string{"--capture"}},
+		{"text", func(c *agent.Config) { c.Captures = append(c.Captures, "file:"+text) }, []string{"--capture", "text.pcap"}},
+		{"stdin twice", func(c *agent.Config) { c.Captures = []string{"file:-", "file:-"} }, []string{"--capture", "once"}},
+		{"filter", func(c *agent.Config) { c.Filter = "tcp prot 80" }, []string{"--filter", "tcp prot 80"}},
+		{"collector", func(c *agent.Config) { c.Collectors = []string{"here"} }, []string{"--collector", "here"}},
+		{"no collector", func(c *agent.Config) { c.Collectors = nil }, []string{"--collector"}},
+		{"lanes", func(c *agent.Config) { c.Lanes = 5 }, []string{"--lanes", "5"}},
+		{"spool", func(c *agent.Config) { c.Spool = "redis://x" }, []string{"--spool", "redis://x"}},
+		{"spool's parameter", func(c *agent.Config) { c.Spool = "mem:?size=1" }, []string{"--spool", "size"}},
+		{"spool's size", func(c *agent.Config) { c.Spool = "mem:?bytes=1KiB" }, []string{"--spool", "1024"}},
+		{"table", func(c *agent.Config) { c.TableBytes = 1 }, []string{"--table-bytes"}},
+		{"drain timeout", func(c *agent.Config) { c.DrainTimeout = 0 }, []string{"--drain-timeout"}},
+		{"admin", func(c *agent.Config) { c.Admin = "nowhere:http" }, []string{"--admin", "nowhere:http"}},
+		{"admin taken", func(c *agent.Config) { c.Admin = "192.0.2.1:1" }, []string{"--admin", "192.0.2.1:1"}},
+		{"no certificate", func(c *agent.Config) { c.Certificates = mtls.Files{} }, []string{"--tls-ca", "--tls-certificate", "--tls-key"}},
+		{"missing certificate", func(c *agent.Config) { c.Certificates.Certificate = "/no/such.crt" }, []string{"/no/such.crt"}},
+		{"wrong role", func(c *agent.Config) { c.Certificates = certificates.Viewer }, []string{"--tls-certificate", "viewer", "agent"}},
+		{"state", func(c *agent.Config) { c.State = text }, []string{"--state"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := config(t, certificates, good)
+			test.change(&c)
+			_, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{})
+			if err == nil {
+				t.Fatal("opened")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAgentTellsItsMetrics(t *testing.T) {
+	certificates := testenv.Certificates(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
+	registry := prometheus.NewPedanticRegistry()
+	c := config(t, certificates, pcapFile(t, sessions(3, 40)...))
+	c.Admin = "127.0.0.1:0"
+	a, err := agent.Open(t.Context(), c, testenv.Log(t), registry, agent.Options{Dialer: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Addr() == nil || a.Epoch() != 7 {
+		t.Errorf("address %v, epoch %d", a.Addr(), a.Epoch())
+	}
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{
+		"seen_packets_total": 138, "accepted_packets_total": 72, "cut_packets_total": 66, "excluded_packets_total": 0,
+		"dropped_packets_total": 0, "released_packets_total": 0, "rejected_packets_total": 0, "opened_sessions_total": 3,
+		"ended_sessions_total": 3, "open_sessions": 0, "spool_bytes": 0, "spool_oldest_seconds": 0, "pending_packets": 0,
+		"law_residual": 0, "config_revision": 0, "spool_limit_bytes": 64 << 20,
+	} {
+		if v, ok := got["sonde_agent_"+name]; !ok || v != want {
+			t.Errorf("%s is %v (%t), want %v", name, v, ok, want)
+		}
+	}
+}
+
+func TestConfigIsSetByFlags(t *testing.T) {
+	c := agent.DefaultConfig()
+	fs := pflag.NewFlagSet("agent", pflag.ContinueOnError)
+	c.RegisterFlags(fs)
+	err := fs.Parse([]string{
+		"--capture", "file:a", "--capture", "file:b", "--collector", "x:1", "--collector", "y:2", "--epoch", "0xff", "--head-packets", "0", "--wait-durable",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Captures, []string{"file:a", "file:b"}) || !slices.Equal(c.Collectors, []string{"x:1", "y:2"}) ||
+		c.Epoch != 255 || c.HeadPackets != 0 || !c.WaitDurable || c.PayloadBytes != 4096 {
+		t.Errorf("config %+v", c)
+	}
+	if usage := fs.FlagUsages(); strings.Contains(usage, "--epoch") || !strings.Contains(usage, "--drain-timeout") {
+		t.Errorf("usage:\n%s", usage)
+	}
+}

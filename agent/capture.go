@@ -31,10 +31,10 @@ type pump struct {
 	packets, bytes uint64 // read so far; what Progress tells
 }
 
-func newPump(a *Agent) *pump {
+func newPump(a *Agent, batchBytes int) *pump {
 	p := &pump{agent: a, lanes: cut.NewLanes(a.config.Lanes), walker: packet.NewWalker(packet.DefaultOptions())}
 	p.batches = batch.NewLanes(batch.Options{
-		Lanes: a.config.Lanes, Out: a.spool,
+		Lanes: a.config.Lanes, Out: a.spool, Bytes: batchBytes,
 		Counters: func(lane uint32) *ingestv1.Counters { return p.lanes[lane].Counters },
 		OnFlush:  p.account,
 	})

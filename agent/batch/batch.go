@@ -23,6 +23,9 @@ const (
 	MaxSessions = 8192
 )
 
+// packetRoom is what the last packet of a batch usually needs at most. Longer ones make the buffer grow.
+const packetRoom = 16 << 10
+
 // Session is what a batch says of a session that it touches. Whoever touches it brings it up to date.
 type Session struct {
 	Number        uint64
@@ -49,6 +52,7 @@ type Interface struct {
 
 // Builder builds the batches of one lane. It is not for concurrent use.
 type Builder struct {
+	most       int    // bytes that make it full
 	generation uint32 // of the batch, from 1; part of tags
 	sessions   []Session
 
@@ -71,9 +75,16 @@ type Builder struct {
 	meta, inner, deepest []byte // for encoding
 }
 
-// NewBuilder returns an empty builder.
-func NewBuilder() *Builder {
-	return &Builder{generation: 1, local: map[uint32]uint32{}, lastNumber: math.MaxUint32}
+// NewBuilder returns an empty builder whose batches are full with so many bytes of packets, at most MaxBytes, which is also
+// what 0 means.
+func NewBuilder(bytes int) *Builder {
+	if bytes <= 0 || bytes > MaxBytes {
+		bytes = MaxBytes
+	}
+	return &Builder{
+		most: bytes, generation: 1, local: map[uint32]uint32{}, lastNumber: math.MaxUint32,
+		data: make([]byte, 0, bytes+packetRoom), // growing to that size costs several times as much
+	}
 }
 
 // Empty tells whether there is nothing to hand over.
@@ -81,7 +92,7 @@ func (b *Builder) Empty() bool { return len(b.sessions) == 0 }
 
 // Full tells whether the batch is to be handed over.
 func (b *Builder) Full() bool {
-	return len(b.data) >= MaxBytes || b.packets >= MaxPackets || len(b.sessions) >= MaxSessions
+	return len(b.data) >= b.most || b.packets >= MaxPackets || len(b.sessions) >= MaxSessions
 }
 
 // Packets is how many there are in the batch.

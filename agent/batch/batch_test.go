@@ -275,7 +275,7 @@ func TestBuilderAllocatesNothingForAPacket(t *testing.T) {
 type discard struct{}
 
 func (discard) Append(context.Context, uint32, int, ...[]byte) (uint64, error) { return 1, nil }
-func (discard) counters() *ingestv1.Counters                                  { return nil }
+func (discard) counters() *ingestv1.Counters                                   { return nil }
 
 // frame is only read.
 var frame [64]byte

@@ -27,6 +27,8 @@ type Out interface {
 type Options struct {
 	Lanes int
 	Out   Out
+	// Bytes of packets make a batch full; 0 means MaxBytes, which is the most.
+	Bytes int
 	// Counters returns a lane's counters as of now; they are read during the call only.
 	Counters func(lane uint32) *ingestv1.Counters
 	// OnFlush, if set, is called before a batch is handed over.
@@ -52,7 +54,7 @@ type Lanes struct {
 func NewLanes(o Options) *Lanes {
 	l := &Lanes{options: o, numbers: map[Interface]uint32{}}
 	for range o.Lanes {
-		l.builders = append(l.builders, NewBuilder())
+		l.builders = append(l.builders, NewBuilder(o.Bytes))
 		l.told = append(l.told, new(ingestv1.Counters))
 	}
 	return l

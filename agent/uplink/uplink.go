@@ -159,7 +159,7 @@ func (c *Client) Run(ctx, work context.Context) error {
 		if asked, ok := rpc.RetryDelay(err); ok {
 			wait = max(wait, asked)
 		}
-		c.report(address, err, wait)
+		c.report(work, address, err, wait)
 		if retry.Sleep(work, wait) != nil && !c.drained() {
 			return ErrDrain
 		}
@@ -187,7 +187,7 @@ func (c *Client) choose() string {
 }
 
 // report logs why there is no stream. What a person must mend is an error, the rest heals by itself.
-func (c *Client) report(address string, err error, wait time.Duration) {
+func (c *Client) report(ctx context.Context, address string, err error, wait time.Duration) {
 	level, text := slog.LevelWarn, "stream to collector failed, trying again"
 	switch status.Code(err) {
 	case codes.Unauthenticated:
@@ -200,7 +200,7 @@ func (c *Client) report(address string, err error, wait time.Duration) {
 		text = "another stream of this lane took over, trying again"
 	}
 	reason := rpc.Reason(err)
-	c.log.Log(context.Background(), level, text, telemetry.KeyAddress, address, telemetry.KeyReason, reason, //nolint:forbidigo // the log needs no context
+	c.log.Log(ctx, level, text, telemetry.KeyAddress, address, telemetry.KeyReason, reason,
 		telemetry.KeyDuration, wait, telemetry.KeyError, err)
 	c.o.OnState(false, fmt.Sprintf("no stream to %s", address))
 }

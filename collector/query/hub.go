@@ -74,12 +74,11 @@ func (w *watch) add(results []*queryv1.Result) {
 	}
 }
 
-// take returns what has come, and how many were missed: they came after those of an earlier take and before these, or
-// between these.
-func (w *watch) take() ([]*queryv1.Result, uint64) {
+// take returns what has come since the last take, and how many more came after these that there was no room for.
+func (w *watch) take() (results []*queryv1.Result, missed uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	results, missed := w.results, w.missed
+	results, missed = w.results, w.missed
 	w.results, w.missed = nil, 0
 	return results, missed
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -41,7 +42,8 @@ func pcapng(r *queryv1.Result, p *flowv1.Packets) ([]byte, error) {
 		if len(p.GetInterfaceIndexes()) > 0 {
 			from = p.GetInterfaceIndexes()[i]
 		}
-		if uint64(captured) > uint64(len(data)) || int(from) >= len(p.GetInterfaces()) || uint64(captured)+uint64(p.GetMissing()[i]) > math.MaxInt32 {
+		if uint64(captured) > uint64(len(data)) || uint64(from) >= uint64(len(p.GetInterfaces())) ||
+			uint64(captured)+uint64(p.GetMissing()[i]) > math.MaxInt32 {
 			return nil, fmt.Errorf("head of %s: packet %d is out of range", r.GetSessionId(), i)
 		}
 		info := gopacket.CaptureInfo{
@@ -74,8 +76,8 @@ func ngInterface(i *flowv1.Interface) pcapgo.NgInterface {
 	}
 }
 
-// bounded keeps an option within its 16-bit length.
-func bounded(s string) string { return s[:min(len(s), 1024)] }
+// bounded keeps an option within its 16-bit length, and within UTF-8 as the format asks.
+func bounded(s string) string { return strings.ToValidUTF8(s[:min(len(s), 1024)], "") }
 
 func comment(r *queryv1.Result) string {
 	c := r.GetClassification()

@@ -19,7 +19,6 @@ import (
 const (
 	defaultPageSize = 100
 	maxPageSize     = 1000
-	maxIDLength     = 26 // of a ULID
 )
 
 // Results is the part of the result store that queries read; result.Store fits it.
@@ -54,10 +53,10 @@ func (s *Service) ListResults(ctx context.Context, r *queryv1.ListResultsRequest
 	case size < 0 || size > maxPageSize:
 		return nil, rpc.InvalidArgument("page_size", "%d is not within 1 and %d", size, maxPageSize)
 	}
-	if token := r.GetPageToken(); token != "" && len(token) != maxIDLength {
+	results, next, err := s.results.List(ctx, filter, size, r.GetPageToken())
+	if errors.Is(err, record.ErrPageToken) {
 		return nil, rpc.InvalidArgument("page_token", "not one that ListResults gave")
 	}
-	results, next, err := s.results.List(ctx, filter, size, r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -108,19 +107,29 @@ func (s *Service) WatchResults(r *queryv1.WatchResultsRequest, stream grpc.Serve
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		case <-rpc.Draining(stream.Context()):
-			return rpc.Unavailable(0, rpc.ReasonDraining, "the connection is to end")
-		}
-		results, missed := watch.take()
-		for i, result := range results {
-			response := &queryv1.WatchResultsResponse{Result: result}
-			if i == 0 {
-				response.Missed = missed
-			}
-			if err := stream.Send(response); err != nil {
+			if err := send(stream, watch); err != nil {
 				return err
 			}
+			return rpc.Unavailable(0, rpc.ReasonDraining, "the connection is to end")
+		}
+		if err := send(stream, watch); err != nil {
+			return err
 		}
 	}
+}
+
+// send sends what has come, and says what was missed where it would stand.
+func send(stream grpc.ServerStreamingServer[queryv1.WatchResultsResponse], w *watch) error {
+	results, missed := w.take()
+	for _, result := range results {
+		if err := stream.Send(&queryv1.WatchResultsResponse{Result: result}); err != nil {
+			return err
+		}
+	}
+	if missed == 0 {
+		return nil
+	}
+	return stream.Send(&queryv1.WatchResultsResponse{Missed: missed})
 }
 
 func parse(text string) (record.Filter, error) {

@@ -30,8 +30,8 @@ type Retention struct {
 	log         *slog.Logger
 }
 
-// NewRetention returns a retention that keeps results and packets for so long after their session opened; zero keeps them
-// for ever. Run starts it.
+// NewRetention returns a retention that keeps results and packets for so long after their session opened. Zero keeps
+// results for ever, and no packets: those of a time when they were kept go. Run starts it.
 func NewRetention(store Purger, keepResults, keepPackets time.Duration, log *slog.Logger) *Retention {
 	return &Retention{store: store, keepResults: keepResults, keepPackets: keepPackets, log: log.With(telemetry.KeyComponent, "retention")}
 }
@@ -56,18 +56,14 @@ func (r *Retention) Run(ctx context.Context) error {
 // purge deletes in steps until nothing old is left.
 func (r *Retention) purge(ctx context.Context) error {
 	now := time.Now()
+	results := time.Time{} // no session is as old
+	if r.keepResults > 0 {
+		results = now.Add(-r.keepResults)
+	}
 	for {
-		deleted, err := r.store.Purge(ctx, before(now, r.keepResults), before(now, r.keepPackets), purgeLimit)
+		deleted, err := r.store.Purge(ctx, results, now.Add(-r.keepPackets), purgeLimit)
 		if err != nil || deleted == 0 || ctx.Err() != nil {
 			return err
 		}
 	}
-}
-
-// before is the time up to which sessions are old.
-func before(now time.Time, keep time.Duration) time.Time {
-	if keep <= 0 {
-		return time.Time{} // no session is as old
-	}
-	return now.Add(-keep)
 }

@@ -154,6 +154,7 @@ func (m *Memory) closeLane(ctx context.Context, l *lane) error {
 			return err
 		}
 		entry.LostCrash = lostCrash(entry, row.GetStoredPackets())
+		knownFromResults(entry, row)
 	}
 	entry.Closed = true
 	if err := m.journal.PutLedger(ctx, entry); err != nil {
@@ -168,6 +169,14 @@ func (m *Memory) closeLane(ctx context.Context, l *lane) error {
 		delete(m.lanes, l.id)
 	}
 	return nil
+}
+
+// knownFromResults completes the books of a lane whose agent was killed, and whose collector was killed too: what that one
+// had applied behind the durable mark is in no row, but its committed results tell of it.
+func knownFromResults(e, row *fleetv1.LedgerEntry) {
+	away := e.GetApplied() + e.GetRejected() + e.GetSpool().GetDropped() + e.GetSpool().GetReleased() + e.GetLostCrash()
+	e.Applied += e.GetCounters().GetAccepted() - min(e.GetCounters().GetAccepted(), away)
+	e.OpenedSessions = max(e.GetOpenedSessions(), row.GetStoredSessions())
 }
 
 // lostCrash is what the agent had accepted or counted, and neither the sessions' counts nor its spool's losses tell of.

@@ -47,7 +47,7 @@ def calibrate(c: dataset.Corpus, training: np.ndarray) -> tuple[float, list[floa
     cross = {"accuracy": [round(r, 4) for r in right], "pooled_accuracy": round(float((out[whole].argmax(axis=1) == c.label[whole]).mean()), 4),
              "pooled_macro_f1": f1}
     rows = training & ~c.empty
-    t = score.temperature(out[rows], c.label[rows], dataset.weights(c)[rows])
+    t = score.temperature(out[rows], c.label[rows])
     return t, score.thresholds(score.softmax(out[rows], t), c.label[rows], c.names), cross
 
 

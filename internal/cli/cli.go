@@ -94,7 +94,7 @@ Begin with a capture file:
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "run", Title: "Daemons:"})
 	root.AddCommand(
 		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s),
-		newAgent(s), newCollector(s), newInference(s), newCerts(s), newVersion(s),
+		newAgent(s), newCollector(s), newInference(s), newCerts(s), newVersion(s), newFeaturesCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)

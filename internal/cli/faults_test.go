@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,19 +98,46 @@ func freeAddress(t *testing.T) string {
 type process struct {
 	*exec.Cmd
 	site *site
-	log  *bytes.Buffer
-	done chan error
+	log  *logBuffer
+	done chan struct{} // closed when the process has ended; err may be read then
+	err  error
+}
+
+// logBuffer keeps what a process writes to standard error.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func (s *site) start(daemon string, files mtls.Files, args ...string) *process {
 	s.Helper()
+	return s.startReading(nil, daemon, files, args...)
+}
+
+func (s *site) startReading(in io.Reader, daemon string, files mtls.Files, args ...string) *process {
+	s.Helper()
 	args = append([]string{daemon, "--admin=", "--tls-ca", files.CA, "--tls-certificate", files.Certificate, "--tls-key", files.Key}, args...)
-	p := &process{Cmd: exec.Command(s.binary, args...), site: s, log: &bytes.Buffer{}, done: make(chan error, 1)}
-	p.Stderr = p.log
+	p := &process{Cmd: exec.Command(s.binary, args...), site: s, log: &logBuffer{}, done: make(chan struct{})}
+	p.Stdin, p.Stderr = in, p.log
 	if err := p.Start(); err != nil {
 		s.Fatal(err)
 	}
-	go func() { p.done <- p.Wait() }()
+	go func() {
+		p.err = p.Wait()
+		close(p.done)
+	}()
 	s.Cleanup(func() {
 		p.kill()
 		if s.Failed() {
@@ -125,14 +155,13 @@ func tailOf(log string) string {
 // kill ends the process as a crash would, and waits until it is gone. Killing twice is killing once.
 func (p *process) kill() {
 	_ = p.Process.Kill() // an error means that it is gone already
-	p.done <- <-p.done
+	<-p.done
 }
 
 func (p *process) wait() error {
 	select {
-	case err := <-p.done:
-		p.done <- err
-		return err
+	case <-p.done:
+		return p.err
 	case <-p.site.ctx.Done():
 		p.site.Fatalf("%s did not end in time", p.Args[1])
 		return nil
@@ -161,11 +190,14 @@ func (s *site) ready(conn *grpc.ClientConn, p *process) {
 	s.Helper()
 	s.eventually(p.Args[1]+" serves", func() bool {
 		select {
-		case err := <-p.done:
-			s.Fatalf("%s ended: %v\n%s", p.Args[1], err, p.log)
+		case <-p.done:
+			s.Fatalf("%s ended: %v\n%s", p.Args[1], p.err, p.log)
 		default:
 		}
-		response, err := healthv1.NewHealthClient(conn).Check(s.ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
+		// Short calls, so that a process that ended instead is noticed.
+		ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+		defer cancel()
+		response, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
 		return err == nil && response.GetStatus() == healthv1.HealthCheckResponse_SERVING
 	})
 }
@@ -179,7 +211,8 @@ func (s *site) eventually(what string, yes func() bool) {
 		select {
 		case <-ticker.C:
 		case <-s.ctx.Done():
-			s.Fatalf("waited in vain: %s", what)
+			ledger, err := fleetv1.NewFleetServiceClient(s.conn).GetLedger(context.WithoutCancel(s.ctx), &fleetv1.GetLedgerRequest{})
+			s.Fatalf("waited in vain: %s\nledger: %v, %v", what, ledger, err)
 		}
 	}
 }
@@ -351,11 +384,33 @@ func TestKilledAgentIsAccountedFor(t *testing.T) {
 	packets := writeReplay(t, capture)
 	s := newSite(t, binary)
 	s.startInference()
-	s.startCollector()
+	collector := s.startCollector()
+	file, err := os.ReadFile(capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, feed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	state := filepath.Join(s.dir, "agent")
-	first := s.startAgent(capture, "--state", state)
+	first := s.startReading(in, "agent", s.certs.Agent, "--collector", s.collector, "--capture", "file:-", "--state", state)
+	write := func(part []byte) {
+		if _, err := feed.Write(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Half of the capture arrives; of the other half nothing can, since there is no collector when the agent reads it.
+	write(file[:len(file)/2])
 	s.reached(replaySessions / 4)
+	collector.kill()
+	write(file[len(file)/2:])
+	if err := errors.Join(feed.Close(), in.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the agent has read everything", func() bool { return strings.Contains(first.log.String(), "capture has ended") })
 	first.kill()
+	s.startCollector()
 	if err := s.startAgent(capture, "--state", state).wait(); err != nil {
 		t.Fatalf("agent: %v", err)
 	}

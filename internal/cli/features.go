@@ -50,7 +50,7 @@ func newFeaturesCommand() *cobra.Command {
 }
 
 // truncations are the heads that are extracted of each session beside the whole one: sessions are classified early, too.
-var truncations = []int{1, 2, 3, 5, 10}
+var truncations = []int{1, 2, 3, 5, 10} //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 
 // sessionsPerLabel bounds how many of our sessions take one row's label: the corpus has one row for all packets of a
 // five-tuple, and a device that asks for the time every hour would fill its class alone.
@@ -60,19 +60,20 @@ const sessionsPerLabel = 3
 type extraction struct {
 	corpus, out string
 
-	labels    map[labelKey][]string
-	header    []string
-	session   feature.Session
-	row       feature.Row
-	walker    *packet.Walker
-	shards    [3]*shard
-	rows      *csv.Writer
-	count     int
-	sessions  int
-	joined    int
-	usable    int
-	broken    int
-	unmatched map[string]int // file without a capture, or label row without a session
+	labels  map[labelKey][]string // rows of labels.csv that no session has taken yet
+	header  []string
+	walker  *packet.Walker
+	session feature.Session
+	row     feature.Row
+	shards  [3]*shard
+	file    *os.File // of rows
+	rows    *csv.Writer
+
+	count    int // rows written
+	sessions int // found in the captures
+	joined   int // of these, with a row in labels.csv
+	usable   int // of these, written
+	broken   int // captures that are none, or end in the middle
 }
 
 // labelKey is what a row of labels.csv is found by.
@@ -83,7 +84,6 @@ type labelKey struct {
 
 func (e *extraction) run(ctx context.Context, stdout io.Writer) (err error) {
 	e.walker = packet.NewWalker(packet.DefaultOptions())
-	e.unmatched = map[string]int{}
 	if err := e.readLabels(); err != nil {
 		return err
 	}
@@ -225,7 +225,8 @@ func newDraft(info *packet.Info) *draft {
 	return d
 }
 
-// ends tells whether a packet belongs to the next session of the same five-tuple, as the agent's cut decides it.
+// ends tells whether a packet belongs to the next session of the same five-tuple: as the agent's cut decides it, but that
+// two sides which open at once make two sessions.
 func (d *draft) ends(info *packet.Info, now int64) bool {
 	idle := int64(30e9)
 	switch d.key.Protocol {
@@ -234,13 +235,20 @@ func (d *draft) ends(info *packet.Info, now int64) bool {
 	case 17:
 		idle = 60e9
 	}
-	opening := info.TCPFlags&(packet.SYN|packet.ACK) == packet.SYN
-	return now-d.last > idle || opening && d.syn && info.Seq != d.isn
+	return now-d.last > idle || opens(info) && (!d.syn || info.Seq != d.isn)
+}
+
+// opens tells whether a packet is the first of a TCP connection.
+func opens(info *packet.Info) bool {
+	return info.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN
 }
 
 func (d *draft) take(info *packet.Info, frame []byte, now int64, original int, link packet.LinkType) {
-	if info.TCPFlags&(packet.SYN|packet.ACK) == packet.SYN {
+	switch {
+	case opens(info):
 		d.isn, d.syn = info.Seq, true
+	case info.TCPFlags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK && !d.syn:
+		d.isn, d.syn = info.Ack-1, true
 	}
 	h := &d.head
 	delta := int64(0)
@@ -340,11 +348,11 @@ func (e *extraction) open() error {
 			return err
 		}
 	}
-	f, err := os.Create(filepath.Join(e.out, "rows.csv"))
-	if err != nil {
+	var err error
+	if e.file, err = os.Create(filepath.Join(e.out, "rows.csv")); err != nil {
 		return err
 	}
-	e.rows = csv.NewWriter(f)
+	e.rows = csv.NewWriter(e.file)
 	return e.rows.Write(append([]string{"session", "packets_held", "payloads_held", "whole", "server_port"}, e.header...))
 }
 
@@ -357,7 +365,7 @@ func (e *extraction) close() error {
 		}
 	}
 	e.rows.Flush()
-	errs = append(errs, e.rows.Error())
+	errs = append(errs, e.rows.Error(), e.file.Close())
 	build := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		build = info.GoVersion

@@ -38,7 +38,7 @@ func (s *Session) Extract(out *Row) {
 	s.handshakes(m)
 }
 
-var nan = float32(math.NaN())
+var nan = float32(math.NaN()) //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 
 func log1p(micros uint32) float32 { return float32(math.Log1p(float64(micros))) }
 

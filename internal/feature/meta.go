@@ -91,7 +91,7 @@ const (
 )
 
 // columnNames are written into the schema.
-var columnNames = func() (names [MetaColumns]string) {
+var columnNames = func() (names [MetaColumns]string) { //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	copy(names[:], []string{
 		"is TCP", "is UDP", "is ICMP", "is ICMPv6", "is IGMP", "is SCTP", "is another IP protocol", "IP protocol number",
 		"packets", "client's share of payload bytes", "log1p of microseconds from first to last packet",

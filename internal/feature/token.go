@@ -73,7 +73,7 @@ const (
 )
 
 // tokenNames are written into the schema.
-var tokenNames = [tokens]string{
+var tokenNames = [tokens]string{ //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	"none", "http-request", "http-response", "ssh", "ehlo", "220", "+ok", "*ok", "user", "sip", "rtsp", "ssdp", "xmpp", "rfb",
 	"amqp", "mqtt-connect", "mqtt-answer", "resp-array", "resp-reply", "bittorrent", "dht", "gnutella", "smb", "tls", "tls-data",
 	"dtls", "quic", "stun", "dhcp", "dhcpv6", "tpkt", "socks", "dcerpc", "ber", "kerberos", "modbus", "dnp3", "bacnet", "enip",
@@ -89,7 +89,7 @@ type opening struct {
 }
 
 // openings are tried in order, for TCP and UDP alike.
-var openings = [...]opening{
+var openings = [...]opening{ //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	{tokenSSH, 0, "SSH-"},
 	{tokenHello, 0, "EHLO "}, {tokenHello, 0, "HELO "}, {tokenHello, 0, "LHLO "}, {tokenHello, 0, "ehlo "}, {tokenHello, 0, "helo "},
 	{token220, 0, "220 "}, {token220, 0, "220-"},
@@ -115,7 +115,7 @@ var openings = [...]opening{
 }
 
 // methods are the request words of HTTP (RFC 9110 section 9, RFC 5789, RFC 4918) and of its relatives.
-var methods = [...]string{
+var methods = [...]string{ //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "TRACE ", "PROPFIND ", "INVITE ", "REGISTER ",
 	"SUBSCRIBE ", "NOTIFY ", "MESSAGE ", "ACK ", "BYE ", "CANCEL ", "INFO ", "PUBLISH ", "DESCRIBE ", "SETUP ", "PLAY ", "SEARCH ",
 }
