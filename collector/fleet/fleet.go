@@ -143,9 +143,9 @@ func Residual(e *fleetv1.LedgerEntry) int64 {
 	return residual
 }
 
-// outside is how far a value lies outside of a range that begins at 0.
-func outside(value int64, high uint64) int64 {
-	return max(0, -value, value-int64(high))
+// outside is how far a value lies outside of the range from 0 to most.
+func outside(value int64, most uint64) int64 {
+	return max(0, -value, value-int64(most))
 }
 
 // Total sums up entries; agent, epoch and lane are empty. It is closed when all are.

@@ -118,7 +118,7 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		st.end(st.follow()) // the first cause counts
+		st.end(st.follow())
 	}()
 	err = st.answer()
 	st.end(err)
@@ -129,8 +129,8 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 
 // cause prefers the reason for which the stream was ended to what came of it.
 func (st *stream) cause(err error) error {
-	if cause := context.Cause(st.ctx); cause != nil && st.ctx.Err() != nil && errors.Is(cause, ErrFenced) {
-		return ErrFenced
+	if cause := context.Cause(st.ctx); cause != nil && !errors.Is(cause, st.ctx.Err()) {
+		return cause
 	}
 	return err
 }
