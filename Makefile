@@ -112,8 +112,9 @@ GENERATED := gen/go gen/python/inference gen/python/sonde gen/typescript/src gen
 STAGE := .cache/generated
 
 .PHONY: generate
-generate: codegen ## generate clients and servers of all four languages from proto
+generate: codegen ## generate clients and servers of all four languages from proto, and tidy go.mod
 	for folder in $(GENERATED); do rm -rf "$$folder"; mkdir -p "$$(dirname "$$folder")"; mv $(STAGE)/$$folder "$$folder"; done
+	go mod tidy
 
 .PHONY: check-generated
 check-generated: codegen ## generate anew beside the tree, and fail on a difference
