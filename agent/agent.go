@@ -27,6 +27,7 @@ import (
 	"sonde.example/agent/uplink"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	"sonde.example/internal/mtls"
+	"sonde.example/internal/packet"
 	"sonde.example/internal/service"
 	"sonde.example/internal/telemetry"
 )
@@ -36,6 +37,9 @@ var ErrLost = errors.New("packets did not reach a collector")
 
 // warnEvery is how often the uplink's warnings are logged at most.
 const warnEvery = 10 * time.Second
+
+// maxHelloPoints is how many capture points a Hello may name. Of thousands of files the others appear with their packets.
+const maxHelloPoints = 1024
 
 // Options are what code sets, beside the operator's Config.
 type Options struct {
@@ -63,7 +67,9 @@ type Agent struct {
 	progress  progress
 	streams   atomic.Int32
 	connected []atomic.Bool // by lane
+	sources   sources
 	fileBytes int64
+	skipped   []error // why captures were left out
 }
 
 // Open checks the configuration and everything that it names, and binds the admin server. Who does not come to Run calls
@@ -73,16 +79,13 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.
 		return nil, err
 	}
 	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes)}
+	a.sources = sources{filter: config.Filter, programs: map[packet.LinkType]compiled{}}
 	for a.epoch == 0 {
 		a.epoch = randomEpoch()
 	}
 	a.log = log.With(telemetry.KeyComponent, "agent", telemetry.KeyEpoch, fmt.Sprintf("%016x", a.epoch))
-	for _, text := range config.Captures {
-		bytes, err := checkSource(ctx, text, config.Filter)
-		if err != nil {
-			return nil, fmt.Errorf("--capture %s: %w", text, err)
-		}
-		a.fileBytes += bytes
+	if err := a.checkCaptures(ctx); err != nil {
+		return nil, err
 	}
 	if err := a.open(ctx, log, reg, o); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -138,8 +141,8 @@ func randomEpoch() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// Run captures until ctx ends or all captures have, and then drains. It returns nil when everything that was accepted
-// reached a collector.
+// Run captures until ctx ends or all captures have, and then drains. It returns nil when every capture was read and
+// everything that was accepted reached a collector.
 func (a *Agent) Run(ctx context.Context) error {
 	sides, stopSides := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSides()
@@ -154,7 +157,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		services = append(services, service.Func(func(context.Context) error { return a.admin.Run(sides) }))
 	}
 	err := service.Run(ctx, services...)
-	return errors.Join(err, a.settle(), a.Close())
+	return errors.Join(errors.Join(a.skipped...), err, a.settle(), a.Close())
 }
 
 // pipeline runs the stages. The head stops first; the uplinks go on until nothing is left or the drain has ended.
@@ -309,7 +312,7 @@ func (a *Agent) pointName(text string) string {
 
 func (a *Agent) hello(lane uint32) *ingestv1.Hello {
 	hello := &ingestv1.Hello{Version: a.config.Version}
-	for _, text := range a.config.Captures {
+	for _, text := range a.config.Captures[:min(len(a.config.Captures), maxHelloPoints)] {
 		hello.CapturePoints = append(hello.CapturePoints, &ingestv1.CapturePoint{Name: a.pointName(text), Filter: a.config.Filter})
 	}
 	if lane == 0 && a.state != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,32 +11,60 @@ import (
 	"sonde.example/agent/capture/file"
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
+	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
 
-// openSource opens a capture point by its scheme.
-func openSource(ctx context.Context, text, filterText string) (capture.Source, error) {
+// sources opens capture points with one filter, which it compiles once for each link type: libpcap may have to ask for
+// names. It belongs to one goroutine at a time.
+type sources struct {
+	filter   string
+	programs map[packet.LinkType]compiled
+}
+
+type compiled struct {
+	program filter.Program
+	err     error
+}
+
+// filterError is a filter that does not fit a capture point: it is no filter, or none for this link type.
+type filterError struct{ error }
+
+func (e filterError) Error() string { return "--filter: " + e.error.Error() }
+func (e filterError) Unwrap() error { return e.error }
+
+// open opens a capture point by its scheme.
+func (s *sources) open(ctx context.Context, text string) (capture.Source, error) {
 	path, err := capturePath(text)
 	if err != nil {
 		return nil, err
 	}
-	s, err := file.Open(ctx, path, file.Options{})
+	source, err := file.Open(ctx, path, file.Options{})
 	if err != nil {
 		return nil, err
 	}
-	program, err := filter.Compile(filterText, s.LinkType())
+	program, err := s.compile(source.LinkType())
 	if err == nil {
-		err = s.SetFilter(program)
+		err = source.SetFilter(program)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("--filter: %w", err), s.Close())
+		return nil, errors.Join(filterError{err}, source.Close())
 	}
-	return s, nil
+	return source, nil
 }
 
-// checkSource opens a capture point and closes it again, so that what is wrong with it is known before anything starts.
-// What can be read only once, such as a pipe, it leaves alone.
-func checkSource(ctx context.Context, text, filterText string) (bytes int64, err error) {
+func (s *sources) compile(link packet.LinkType) (filter.Program, error) {
+	c, known := s.programs[link]
+	if !known {
+		c.program, c.err = filter.Compile(s.filter, link)
+		s.programs[link] = c
+	}
+	return c.program, c.err
+}
+
+// check opens a capture point and closes it again, so that what is wrong with it is known before anything starts. What
+// can be read only once, such as a pipe, it leaves alone.
+func (s *sources) check(ctx context.Context, text string) (bytes int64, err error) {
 	path, err := capturePath(text)
 	if err != nil {
 		return 0, err
@@ -44,11 +73,44 @@ func checkSource(ctx context.Context, text, filterText string) (bytes int64, err
 	if path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, nil
 	}
-	s, err := openSource(ctx, text, filterText)
+	source, err := s.open(ctx, text)
 	if err != nil {
 		return 0, err
 	}
-	return info.Size(), s.Close()
+	return info.Size(), source.Close()
+}
+
+// checkCaptures checks every capture point. With SkipUnreadable it leaves out those that cannot be opened, unless none
+// would be left; then a filter that fits none of them is the one thing to tell.
+func (a *Agent) checkCaptures(ctx context.Context) error {
+	var readable []string
+	var misfit error
+	for _, text := range a.config.Captures {
+		bytes, err := a.sources.check(ctx, text)
+		switch {
+		case err == nil:
+			readable = append(readable, text)
+			a.fileBytes += bytes
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !a.config.SkipUnreadable:
+			return fmt.Errorf("--capture %s: %w", text, err)
+		}
+		if wrong, ok := errors.AsType[filterError](err); ok {
+			misfit = cmp.Or[error](misfit, wrong)
+			err = fmt.Errorf("%s: %w", a.pointName(text), err)
+		}
+		a.skipped = append(a.skipped, err)
+	}
+	switch {
+	case len(readable) > 0:
+		a.config.Captures = readable
+		return nil
+	case misfit != nil:
+		return misfit
+	}
+	return errors.Join(a.skipped...)
 }
 
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.

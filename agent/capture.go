@@ -65,7 +65,7 @@ func (p *pump) run(ctx, work context.Context) error {
 // capture reads one capture point to its end.
 func (p *pump) capture(ctx, work context.Context, text string) error {
 	a := p.agent
-	source, err := openSource(ctx, text, a.config.Filter)
+	source, err := a.sources.open(ctx, text)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -185,6 +185,7 @@ func touch(b *batch.Builder, s *cut.Session) {
 		u.Number, u.Key, u.ClientHigh, u.Interface = s.Number, s.Key, s.ClientHigh, s.Interface
 		u.PacketsBefore, u.Opened, u.Midstream, u.Continued = s.Sent, s.Opened, s.Midstream, s.Continued
 		u.OpenedTime = s.OpenedTime
+		b.Names(s.Interface)
 	}
 	u.ForwardPackets, u.ForwardBytes = s.ForwardPackets, s.ForwardBytes
 	u.ReversePackets, u.ReverseBytes = s.ReversePackets, s.ReverseBytes

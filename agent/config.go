@@ -51,6 +51,9 @@ type Config struct {
 	Version string
 	// PlainNames calls a file's capture point by its path alone, without "file:"; it has no flag.
 	PlainNames bool
+	// SkipUnreadable leaves out captures that cannot be opened, as long as one is left; Run returns their errors when the
+	// others have gone through. It has no flag: a daemon that is told to capture what is not there does not start.
+	SkipUnreadable bool
 }
 
 const (

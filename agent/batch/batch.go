@@ -21,6 +21,8 @@ const (
 	// MaxSessions make a batch full, so that with what one call of the cut may still add it stays below 2 MiB without
 	// the packets' bytes. The contract allows more.
 	MaxSessions = 8192
+	// MaxInterfaces make a batch full. The contract allows twice as many, and one call of the cut adds fewer than half.
+	MaxInterfaces = 512
 )
 
 // packetRoom is what the last packet of a batch usually needs at most. Longer ones make the buffer grow.
@@ -92,7 +94,8 @@ func (b *Builder) Empty() bool { return len(b.sessions) == 0 }
 
 // Full tells whether the batch is to be handed over.
 func (b *Builder) Full() bool {
-	return len(b.data) >= b.most || b.packets >= MaxPackets || len(b.sessions) >= MaxSessions
+	return len(b.data) >= b.most || b.packets >= MaxPackets || len(b.sessions) >= MaxSessions ||
+		len(b.interfaces) >= MaxInterfaces
 }
 
 // Packets is how many there are in the batch.
@@ -124,7 +127,7 @@ func (b *Builder) Packet(tag uint64, timeNS int64, data []byte, original int, fl
 	b.captured = appendVarint(b.captured, uint64(len(data)))
 	b.missing = appendVarint(b.missing, uint64(original-len(data)))
 	b.flags = append(b.flags, byte(flags)) // the bits in use fit one byte of a varint
-	b.through = appendVarint(b.through, uint64(b.interfaceIndex(through)))
+	b.through = appendVarint(b.through, uint64(b.Names(through)))
 	b.data = append(b.data, data...)
 }
 
@@ -137,8 +140,9 @@ func appendVarint(to []byte, v uint64) []byte {
 	return append(to, byte(v))
 }
 
-// interfaceIndex returns an interface's place in this batch.
-func (b *Builder) interfaceIndex(number uint32) uint32 {
+// Names returns an interface's place in this batch, which will name it. Call it for that of each session that is touched,
+// so that Full knows.
+func (b *Builder) Names(number uint32) uint32 {
 	if number == b.lastNumber {
 		return b.lastLocal
 	}

@@ -35,7 +35,7 @@ const (
 // bytes. Both last until Reset. Interfaces are all that there are, by number.
 func (b *Builder) Encode(counters *ingestv1.Counters, interfaces []Interface, revision uint64) (meta, data []byte, err error) {
 	for i := range b.sessions { // before the interfaces are written, since sessions may name more of them
-		b.sessions[i].Interface = b.interfaceIndex(b.sessions[i].Interface)
+		b.sessions[i].Interface = b.Names(b.sessions[i].Interface)
 	}
 	meta = b.meta[:0]
 	for i := range b.sessions {

@@ -45,7 +45,10 @@ func newAnalyze(s streams) *cobra.Command {
 		Long: `Classify every session of capture files (pcap, pcapng; - is standard input) and account for every packet.
 
 An agent, a collector and an inference service run in this process and meet over loopback gRPC with mutual TLS, as they
-do over a network. Nothing is kept.`,
+do over a network. Nothing is kept.
+
+A file that cannot be read is named, the others are analysed, and the exit code is 1. Of a file that is broken further on
+what comes before counts.`,
 		Example: `  sonde analyze web.pcapng
   sonde analyze --json *.pcap | jq -c '[.server, .classification.label]'
   tcpdump -w - -c 1000 | sonde analyze -`,
@@ -121,7 +124,12 @@ func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, 
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return errors.Join(a.capture(ctx, log, conn, certs.Agent, collectorDaemon.Addr().String()), a.report(context.WithoutCancel(ctx), conn))
+	a.agent.Collectors, a.agent.Certificates = []string{collectorDaemon.Addr().String()}, certs.Agent
+	daemon, err := a.openAgent(ctx, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.capture(ctx, daemon, conn), a.report(context.WithoutCancel(ctx), conn))
 }
 
 func operator(files mtls.Files, address string) (*grpc.ClientConn, error) {
@@ -132,17 +140,19 @@ func operator(files mtls.Files, address string) (*grpc.ClientConn, error) {
 	return rpc.Dial(address, rpc.DialOptions{Certificates: source, MaxMessageBytes: maxAnswerBytes})
 }
 
-// capture runs the agent until every session of the files has its result.
-func (a *analysis) capture(ctx context.Context, log *slog.Logger, conn *grpc.ClientConn, files mtls.Files, address string) error {
+// openAgent opens the agent on all files. It fails when none of them can be read.
+func (a *analysis) openAgent(ctx context.Context, log *slog.Logger) (*agent.Agent, error) {
 	for _, f := range a.files {
 		a.agent.Captures = append(a.agent.Captures, "file:"+f)
 	}
-	a.agent.Collectors, a.agent.Admin, a.agent.Certificates = []string{address}, "", files
-	a.agent.WaitDurable, a.agent.PlainNames, a.agent.Version = true, true, Version()
-	daemon, err := agent.Open(ctx, a.agent, log, telemetry.NewRegistry(), agent.Options{})
-	if err != nil {
-		return err
-	}
+	a.agent.Admin, a.agent.Version = "", Version()
+	a.agent.WaitDurable, a.agent.PlainNames, a.agent.SkipUnreadable = true, true, true
+	return agent.Open(ctx, a.agent, log, telemetry.NewRegistry(), agent.Options{})
+}
+
+// capture runs the agent until every session of the files has its result. Its error names the files that could not be
+// read; the others have gone through.
+func (a *analysis) capture(ctx context.Context, daemon *agent.Agent, conn *grpc.ClientConn) error {
 	finished := make(chan struct{})
 	shown := make(chan struct{})
 	go func() {
@@ -151,7 +161,7 @@ func (a *analysis) capture(ctx context.Context, log *slog.Logger, conn *grpc.Cli
 			a.progress(finished, daemon, conn)
 		}
 	}()
-	err = daemon.Run(ctx)
+	err := daemon.Run(ctx)
 	close(finished)
 	<-shown
 	return errors.Join(err, daemon.Close())

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -53,11 +54,18 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errs io.Writer)
 	case errors.Is(err, errReported):
 		return exitError
 	case errors.As(err, &usage):
-		fmt.Fprintf(errs, "sonde: %v\n", err)
+		complain(errs, err.Error())
 		return exitUsage
 	}
-	fmt.Fprintf(errs, "sonde: %s\n", explain(err))
+	complain(errs, explain(err))
 	return exitError
+}
+
+// complain says who speaks in each line, for an error may be several.
+func complain(errs io.Writer, text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Fprintf(errs, "sonde: %s\n", line)
+	}
 }
 
 // explain shows what a server said without gRPC's wrapping.

@@ -23,6 +23,13 @@ import (
 // MaxPacketBytes is the longest packet that is read, libpcap's own limit. A file that claims a longer one is broken there.
 const MaxPacketBytes = 262144
 
+// maxWireBytes is the longest that a packet is believed to have been on the wire, which files claim without showing it. A
+// batch that told more would break its contract.
+const maxWireBytes = 1 << 30
+
+// onWire returns a packet's length on the wire: what the file says, but no less than there is of it.
+func onWire(original, captured uint32) int { return int(max(min(original, maxWireBytes), captured)) }
+
 // Options for Open.
 type Options struct {
 	// Filter is in force from the first packet on.

@@ -94,6 +94,7 @@ func sources() map[string]struct {
 	plain := capturetest.Pcap{LinkType: 101}
 	m["pcap, snapped, and a length that cannot be"] = entry{concat(plain.Header(), plain.Record(1, 0, []byte("ab"), 900), plain.Record(2, 0, []byte("abc"), 1)),
 		[]capturetest.Packet{at(1e9, 0, 101, "ab", 900), at(2e9, 0, 101, "abc", 3)}}
+	m["pcap, 4 GiB on the wire"] = entry{concat(plain.Header(), plain.Record(1, 0, []byte("ab"), 1<<32-1), plain.Record(2, 0, []byte("c"), 1)), []capturetest.Packet{at(1e9, 0, 101, "ab", 1<<30), at(2e9, 0, 101, "c", 1)}}
 	m["pcap, seconds that wrap and run back"] = entry{concat(plain.Header(), plain.Record(1<<32-1, 0, []byte("a"), 1), plain.Record(1, 0, []byte("b"), 1), plain.Record(1<<32-1, 0, []byte("c"), 1)),
 		[]capturetest.Packet{at((1<<32-1)*1e9, 0, 101, "a", 1), at((1<<32+1)*1e9, 0, 101, "b", 1), at((1<<32-1)*1e9, 0, 101, "c", 1)}}
 	m["pcap, frame check sequence in the link type"] = entry{func() []byte {
@@ -107,6 +108,8 @@ func sources() map[string]struct {
 		m[name] = entry{concat(ng.Section(), ng.Interface(1, 0),
 			ng.Enhanced(0, 5_000_000, []byte("one"), 3), ng.Enhanced(0, 6_000_001, []byte("to"), 20)),
 			[]capturetest.Packet{at(5e9, 0, 1, "one", 3), at(6_000_001_000, 0, 1, "to", 20)}}
+		m[name+", 4 GiB on the wire"] = entry{concat(ng.Section(), ng.Interface(1, 0), ng.Enhanced(0, 5_000_000, []byte("ab"), 1<<32-1), ng.Simple([]byte("cdef"), 1<<32-1)),
+			[]capturetest.Packet{at(5e9, 0, 1, "ab", 1<<30), at(5e9, 0, 1, "cdef", 1<<30)}}
 		m[name+", three interfaces"] = entry{concat(ng.Section(),
 			ng.Interface(1, 0), ng.Enhanced(0, 1, []byte("a"), 1),
 			ng.Interface(101, 0, capturetest.Option{Code: 9, Value: []byte{9}}), ng.Interface(113, 0, capturetest.Option{Code: 2, Value: []byte("eth0")}, capturetest.Option{Code: 9, Value: []byte{0x80 | 20}}),

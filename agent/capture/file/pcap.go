@@ -94,7 +94,7 @@ func (p *pcap) next(ctx context.Context, in *input) ([]byte, capture.Info, error
 	return record[recordBytes:], capture.Info{
 		Time:           p.clock.seconds(seconds)*1e9 + int64(fraction)*p.unit,
 		CaptureLength:  int(length),
-		OriginalLength: max(int(original), int(length)),
+		OriginalLength: onWire(original, length),
 		LinkType:       p.link,
 	}, nil
 }

@@ -233,7 +233,7 @@ func (p *pcapng) packet(kind uint32, body []byte) ([]byte, capture.Info, error) 
 	info := capture.Info{
 		Time:           p.last,
 		CaptureLength:  int(length),
-		OriginalLength: max(int(p.uint32(body[16:])), int(length)),
+		OriginalLength: onWire(p.uint32(body[16:]), length),
 		InterfaceIndex: p.base + int(index),
 		LinkType:       d.link,
 	}
@@ -280,7 +280,7 @@ func (p *pcapng) simple(body []byte) ([]byte, capture.Info, error) {
 	return body[4 : 4+length], capture.Info{
 		Time:           p.last,
 		CaptureLength:  int(length),
-		OriginalLength: max(int(original), int(length)),
+		OriginalLength: onWire(original, length),
 		InterfaceIndex: p.base,
 		LinkType:       d.link,
 	}, nil
