@@ -134,7 +134,7 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 
 func randomEpoch() uint64 {
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // it never fails
+	rand.Read(b[:]) // it never fails
 	return binary.LittleEndian.Uint64(b[:])
 }
 
