@@ -153,8 +153,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.admin != nil {
 		services = append(services, service.Func(func(context.Context) error { return a.admin.Run(sides) }))
 	}
-	err := service.Run(ctx, services...)
-	return errors.Join(err, a.settle(), a.Close())
+	err := a.settle(service.Run(ctx, services...))
+	return errors.Join(err, a.Close())
 }
 
 // pipeline runs the stages. The head stops first; the uplinks go on until nothing is left or the drain has ended.
@@ -232,8 +232,8 @@ func (a *Agent) marks() (sum uint64) {
 	return sum
 }
 
-// settle says how it ended.
-func (a *Agent) settle() error {
+// settle says how it ended; err is why, nil when all went well.
+func (a *Agent) settle(err error) error {
 	ledger := a.Ledger()
 	lost := ledger.Pending()
 	for i := range ledger.Lanes {
@@ -244,15 +244,18 @@ func (a *Agent) settle() error {
 			"lost", lane.Pending, "residual", lane.Residual())
 	}
 	if a.state != nil {
-		if err := a.state.close(lost == 0); err != nil {
-			return fmt.Errorf("close state: %w", err)
+		if closed := a.state.close(lost == 0); closed != nil {
+			err = errors.Join(err, fmt.Errorf("close state: %w", closed))
 		}
 	}
 	if lost > 0 {
 		a.log.Error("packets are lost: no collector took them in time", "lost", lost)
-		return fmt.Errorf("%w: %d", ErrLost, lost)
+		if err == nil {
+			return fmt.Errorf("%w: %d", ErrLost, lost)
+		}
+		return fmt.Errorf("%w: %d: %w", ErrLost, lost, err)
 	}
-	return nil
+	return err
 }
 
 // Close lets go of everything. Run does it itself; closing again does nothing.
