@@ -112,8 +112,9 @@ GENERATED := gen/go gen/python/inference gen/python/sonde gen/typescript/src gen
 STAGE := .cache/generated
 
 .PHONY: generate
-generate: codegen ## generate clients and servers of all four languages from proto
+generate: codegen ## generate clients and servers of all four languages from proto, and tidy go.mod
 	for folder in $(GENERATED); do rm -rf "$$folder"; mkdir -p "$$(dirname "$$folder")"; mv $(STAGE)/$$folder "$$folder"; done
+	go mod tidy
 
 .PHONY: check-generated
 check-generated: codegen ## generate anew beside the tree, and fail on a difference
@@ -145,6 +146,16 @@ gen/java/target/plugins/protoc: gen/java/pom.xml
 	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
 	touch $@
+
+##@ Model
+
+.PHONY: train
+train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card
+	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train' >&2; exit 1; }
+	python3 -m venv .cache/training
+	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
+	./bin/sonde features --corpus '$(CORPUS)' --out .cache/features
+	.cache/training/bin/python inference/training/train.py --features .cache/features --corpus '$(CORPUS)' --out inference/models/sonde/1
 
 ##@ House
 

@@ -137,7 +137,7 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 
 func randomEpoch() uint64 {
 	var b [8]byte
-	rand.Read(b[:]) //nolint:errcheck // it never fails
+	rand.Read(b[:]) // it never fails
 	return binary.LittleEndian.Uint64(b[:])
 }
 
@@ -156,8 +156,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.admin != nil {
 		services = append(services, service.Func(func(context.Context) error { return a.admin.Run(sides) }))
 	}
-	err := service.Run(ctx, services...)
-	return errors.Join(errors.Join(a.skipped...), err, a.settle(), a.Close())
+	err := a.settle(service.Run(ctx, services...))
+	return errors.Join(errors.Join(a.skipped...), err, a.Close())
 }
 
 // pipeline runs the stages. The head stops first; the uplinks go on until nothing is left or the drain has ended.
@@ -235,8 +235,8 @@ func (a *Agent) marks() (sum uint64) {
 	return sum
 }
 
-// settle says how it ended.
-func (a *Agent) settle() error {
+// settle says how it ended; err is why, nil when all went well.
+func (a *Agent) settle(err error) error {
 	ledger := a.Ledger()
 	lost := ledger.Pending()
 	for i := range ledger.Lanes {
@@ -247,15 +247,18 @@ func (a *Agent) settle() error {
 			"lost", lane.Pending, "residual", lane.Residual())
 	}
 	if a.state != nil {
-		if err := a.state.close(lost == 0); err != nil {
-			return fmt.Errorf("close state: %w", err)
+		if closed := a.state.close(lost == 0); closed != nil {
+			err = errors.Join(err, fmt.Errorf("close state: %w", closed))
 		}
 	}
 	if lost > 0 {
 		a.log.Error("packets are lost: no collector took them in time", "lost", lost)
-		return fmt.Errorf("%w: %d", ErrLost, lost)
+		if err == nil {
+			return fmt.Errorf("%w: %d", ErrLost, lost)
+		}
+		return fmt.Errorf("%w: %d: %w", ErrLost, lost, err)
 	}
-	return nil
+	return err
 }
 
 // Close lets go of everything. Run does it itself; closing again does nothing.

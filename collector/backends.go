@@ -58,6 +58,7 @@ func openSessions(ctx context.Context, c *Config, walker *packet.Walker, journal
 type queue interface {
 	dispatch.Queue
 	Len() (messages, bytes int)
+	Idle() bool
 }
 
 func openQueue(url string) (queue, error) {

@@ -25,6 +25,7 @@ import (
 	"sonde.example/collector/fleet"
 	"sonde.example/collector/ingest"
 	"sonde.example/collector/query"
+	"sonde.example/collector/result"
 	"sonde.example/collector/session"
 	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
@@ -38,23 +39,24 @@ import (
 
 // Collector is the daemon. Open makes one, Run runs it, Close undoes Open.
 type Collector struct {
-	config   Config
-	log      *slog.Logger
-	ready    *telemetry.Ready
-	listener net.Listener
-	admin    *telemetry.Admin // nil without one
-	certs    *mtls.Source
-	server   *rpc.Server
-	ingest   *ingest.Service
-	sessions sessions
-	sweeper  *session.Sweeper
-	queue    queue
-	relay    *dispatch.Relay
-	worker   *dispatch.Worker
-	results  results
-	classify *classify.Client
-	law      *law
-	closers  []func() error // in the order of opening
+	config    Config
+	log       *slog.Logger
+	ready     *telemetry.Ready
+	listener  net.Listener
+	admin     *telemetry.Admin // nil without one
+	certs     *mtls.Source
+	server    *rpc.Server
+	ingest    *ingest.Service
+	sessions  sessions
+	sweeper   *session.Sweeper
+	queue     queue
+	retention *result.Retention
+	relay     *dispatch.Relay
+	worker    *dispatch.Worker
+	results   results
+	classify  *classify.Client
+	law       *law
+	closers   []func() error // in the order of opening
 }
 
 // partInference names the part that readiness waits for; without it everything is taken and waits.
@@ -137,6 +139,7 @@ func (d *Collector) wire(walker *packet.Walker, reg *prometheus.Registry) {
 	})
 	ledger := fleet.New(d.ingest, d.sessions, d.results)
 	d.law = &law{ledger: ledger}
+	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	metrics := newMetrics(reg, d.ingest, assembler, d.sessions, d.law)
 	log := telemetry.Limited(d.log.With(telemetry.KeyComponent, "sweeper"), time.Minute)
 	d.sweeper = session.NewSweeper(d.sessions, func(err error) {
@@ -187,22 +190,25 @@ func (d *Collector) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run works until ctx ends, and drains: agents are told to go and get their last acks, then the sweeper ends, the relay,
-// the worker with the micro-batches it has in hand, and at last the store keeps its marks.
+// Run works until ctx ends, and drains: agents are told to go and get their last acks, then the sweeper ends; once nothing
+// is on its way to a result any more the relay ends, and the worker, and at last the store keeps its marks.
 func (d *Collector) Run(ctx context.Context) error {
-	background := []service.Service{d.certs, service.Func(d.watchInference), service.Func(d.retain), d.law}
+	background := []service.Service{d.certs, service.Func(d.watchInference), d.retention, d.law}
 	if d.admin != nil {
 		background = append(background, d.admin)
 	}
 	way := service.InOrder(
 		service.Func(func(ctx context.Context) error { return d.server.Run(ctx, d.listener) }),
-		d.sweeper, d.relay, d.worker, d.sessions,
+		d.sweeper, dispatch.Drain(d.idle, d.config.DrainTimeout, d.log), d.relay, d.worker, d.sessions,
 	)
 	// What stands beside the way of the data ends after it: certificates are needed to the last ack.
 	return service.Run(ctx, service.InOrder(way, service.Func(func(ctx context.Context) error {
 		return service.Run(ctx, background...)
 	})))
 }
+
+// idle tells whether everything handed over has its result.
+func (d *Collector) idle() bool { return d.sessions.Usage().Outbox == 0 && d.queue.Idle() }
 
 const (
 	inferenceUnready = 500 * time.Millisecond // between two looks at inference while it is away
@@ -237,38 +243,6 @@ func (d *Collector) watchInference(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		}
-	}
-}
-
-const (
-	retention      = 10 * time.Minute // between two rounds; the first one comes after as long
-	retentionLimit = 1000             // results at once, so that the writer is never held for long
-	forEver        = 0
-)
-
-// retain deletes results and packets when their time has come.
-func (d *Collector) retain(ctx context.Context) error {
-	ticker := time.NewTicker(retention)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		for {
-			now, results := time.Now(), time.Time{}
-			if d.config.KeepResults != forEver {
-				results = now.Add(-d.config.KeepResults)
-			}
-			deleted, err := d.results.Purge(ctx, results, now.Add(-d.config.KeepPackets), retentionLimit)
-			if err != nil && ctx.Err() == nil {
-				d.log.Warn("old results not deleted, it is tried again", telemetry.KeyError, err)
-			}
-			if err != nil || deleted < retentionLimit {
-				break
-			}
 		}
 	}
 }

@@ -236,7 +236,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	} {
 		t.Run(test.role, func(t *testing.T) {
 			conn := d.dial(t, test.files)
-			defer conn.Close() //nolint:errcheck // nothing depends on it
+			defer conn.Close()
 			for name, want := range test.want {
 				if err := calls[name](t.Context(), conn); status.Code(err) != want {
 					t.Errorf("%s: %v, want %v", name, err, want)
@@ -251,11 +251,11 @@ func TestMetricsAndReadiness(t *testing.T) {
 	d := run(t, c, certs)
 	defer d.end(t)
 	get := func(path string) (int, string) {
-		r, err := http.Get("http://" + d.AdminAddr().String() + path) //nolint:noctx // a test
+		r, err := http.Get("http://" + d.AdminAddr().String() + path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Body.Close() //nolint:errcheck // read to its end
+		defer r.Body.Close()
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func (r *run) read(path string) {
 	if err != nil {
 		return // what is no capture the reader's own tests are about
 	}
-	defer source.Close() //nolint:errcheck // read only
+	defer source.Close()
 	for {
 		data, info, err := source.ReadPacket(r.t.Context())
 		if err != nil {
@@ -49,7 +49,7 @@ func TestTableFindsTheSessionsOfTheCorpus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer table.Close() //nolint:errcheck // read only
+	defer table.Close()
 	rows, err := csv.NewReader(table).ReadAll()
 	if err != nil {
 		t.Fatal(err)

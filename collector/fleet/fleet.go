@@ -129,23 +129,23 @@ func laneOf(e *fleetv1.LedgerEntry) lane { return lane{e.GetAgent(), e.GetEpoch(
 func Residual(e *fleetv1.LedgerEntry) int64 {
 	c, s := e.GetCounters(), e.GetSpool()
 	causes := c.GetFiltered() + c.GetNonIp() + c.GetUndecodable() + c.GetFragUnmatched() + c.GetDup() + c.GetCut() + c.GetAccepted()
-	residual := outside(int64(c.GetSeen()-causes), 0, 0)
-	residual += outside(int64(c.GetAccepted()-e.GetApplied()-e.GetRejected()-s.GetDropped()), 0, s.GetReleased()+e.GetLostCrash())
+	residual := outside(int64(c.GetSeen()-causes), 0)
+	residual += outside(int64(c.GetAccepted()-e.GetApplied()-e.GetRejected()-s.GetDropped()), s.GetReleased()+e.GetLostCrash())
 	left := int64(c.GetCut() + c.GetAccepted() - e.GetStoredPackets() - e.GetLostCrash())
 	switch {
 	case e.GetPendingSessions() > 0:
-		residual += outside(left, 0, c.GetSeen())
+		residual += outside(left, c.GetSeen())
 	case e.GetGapSequences() > 0 || e.GetRejected() > 0:
-		residual += outside(left, 0, c.GetCut()+c.GetAccepted())
+		residual += outside(left, c.GetCut()+c.GetAccepted())
 	default:
-		residual += outside(left, 0, 0)
+		residual += outside(left, 0)
 	}
 	return residual
 }
 
-// outside is how far a value lies outside of a range.
-func outside(value int64, low, high uint64) int64 {
-	return max(0, int64(low)-value, value-int64(high))
+// outside is how far a value lies outside of the range from 0 to most.
+func outside(value int64, most uint64) int64 {
+	return max(0, -value, value-int64(most))
 }
 
 // Total sums up entries; agent, epoch and lane are empty. It is closed when all are.

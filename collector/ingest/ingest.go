@@ -81,7 +81,7 @@ type Service struct {
 // counts are the service's own, added to once a batch.
 type counts struct {
 	batches, packets, bytes atomic.Uint64
-	rejected                [len(rejectionReasons)]atomic.Uint64
+	rejected                [reasons]atomic.Uint64
 }
 
 // Stats is what came in since the start, and who is connected.
@@ -91,11 +91,13 @@ type Stats struct {
 	Rejected                map[string]uint64 // by reason
 }
 
-// rejectionReasons names the reasons as metrics do, by their number.
-var rejectionReasons = [...]string{"unspecified", "out_of_order", "full", "malformed", "checksum", "too_large"} //nolint:gochecknoglobals // a constant table; Go has no constants of this type
+// reasons is how many reasons of rejection there are, with the unspecified one.
+const reasons = 6
 
-// RejectionReasons returns the keys of Stats.Rejected.
-func RejectionReasons() []string { return rejectionReasons[1:] }
+// RejectionReasons returns the keys of Stats.Rejected, in the order of their numbers from 1.
+func RejectionReasons() []string {
+	return []string{"out_of_order", "full", "malformed", "checksum", "too_large"}
+}
 
 // New returns a service in front of a sink.
 func New(sink Sink, o Options) *Service {
@@ -131,7 +133,7 @@ func (s *Service) Stats() Stats {
 		Streams: streams, Batches: s.counts.batches.Load(), Packets: s.counts.packets.Load(), Bytes: s.counts.bytes.Load(),
 		Rejected: map[string]uint64{},
 	}
-	for i, reason := range rejectionReasons[1:] {
+	for i, reason := range RejectionReasons() {
 		stats.Rejected[reason] = s.counts.rejected[i+1].Load()
 	}
 	return stats

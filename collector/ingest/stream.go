@@ -115,8 +115,11 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 	s.log.Info("lane connected", "agent", st.lane.Agent, "epoch", st.lane.Epoch, "lane", st.lane.Index, "peer", address,
 		"sequence", welcome.GetResumeSequence())
 	close(st.resumed)
-	followed := make(chan error, 1)
-	go func() { followed <- st.follow() }()
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		st.end(st.follow())
+	}()
 	err = st.answer()
 	st.end(err)
 	<-followed
@@ -126,8 +129,8 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 
 // cause prefers the reason for which the stream was ended to what came of it.
 func (st *stream) cause(err error) error {
-	if cause := context.Cause(st.ctx); cause != nil && st.ctx.Err() != nil && errors.Is(cause, ErrFenced) {
-		return ErrFenced
+	if cause := context.Cause(st.ctx); cause != nil && !errors.Is(cause, st.ctx.Err()) {
+		return cause
 	}
 	return err
 }

@@ -28,10 +28,10 @@ import (
 // its own that is gone afterwards.
 type analysis struct {
 	streams
-	files  []string
-	json   bool
-	filter string
-	log    telemetry.LogConfig
+	files []string
+	json  bool
+	stats bool
+	log   telemetry.LogConfig
 
 	inference inference.Config
 	agent     agent.Config
@@ -62,6 +62,7 @@ what comes before counts.`,
 	}
 	fs := cmd.Flags()
 	fs.BoolVar(&a.json, "json", false, "one sonde.query.v1.Result as JSON a line, instead of a table")
+	fs.BoolVar(&a.stats, "stats", false, "tell on standard error how long results took from hand-over to store")
 	fs.StringVar(&a.agent.Filter, "filter", "", "only packets that match, in the syntax of pcap-filter(7)")
 	fs.Uint32Var(&a.agent.HeadPackets, "head-packets", a.agent.HeadPackets, "packets of a session that are sent and classified; 0 sends every packet")
 	fs.StringVar(&a.inference.ONNXRuntime, "onnxruntime", a.inference.ONNXRuntime, "path of libonnxruntime.so; empty: beside the program, then where the system looks")
@@ -122,8 +123,10 @@ func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, 
 	c := collector.DefaultConfig()
 	c.Listen, c.Admin, c.TLS = "127.0.0.1:0", "", certs.Service
 	c.Inference = inferenceDaemon.Addr().String()
+	c.KeepResults, c.KeepPackets = 0, 0 // captures may be of any age, and nobody can ask for packets
 	c.Results = "sqlite:" + filepath.Join(state, "results.db")
-	collectorDaemon, err := collector.Open(ctx, c, log, telemetry.NewRegistry())
+	metrics := telemetry.NewRegistry()
+	collectorDaemon, err := collector.Open(ctx, c, log, metrics)
 	if err != nil {
 		return errors.Join(err, inferenceDaemon.Close())
 	}
@@ -150,7 +153,11 @@ func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, 
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.capture(ctx, daemon, conn), a.report(context.WithoutCancel(ctx), conn))
+	err = errors.Join(a.capture(ctx, daemon, conn), a.report(context.WithoutCancel(ctx), conn))
+	if a.stats {
+		err = errors.Join(err, latencyLine(a.err, metrics))
+	}
+	return err
 }
 
 func operator(files mtls.Files, address string) (*grpc.ClientConn, error) {

@@ -77,8 +77,9 @@ func complain(errs io.Writer, text string) {
 
 // explain shows what a server said without gRPC's wrapping.
 func explain(err error) string {
-	if s, ok := status.FromError(err); ok && s.Message() != "" {
-		return fmt.Sprintf("%s (%s)", s.Message(), s.Code())
+	var answer interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &answer) && answer.GRPCStatus().Message() != "" {
+		return fmt.Sprintf("%s (%s)", answer.GRPCStatus().Message(), answer.GRPCStatus().Code())
 	}
 	return err.Error()
 }
@@ -142,7 +143,7 @@ func setUp(fs *pflag.FlagSet, daemon string, validate func() error) error {
 }
 
 // version is set by the linker; without it the build's own record has to do.
-var version string //nolint:gochecknoglobals // the linker can set nothing else
+var version string
 
 // Version tells which version this is.
 func Version() string {

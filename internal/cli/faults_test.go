@@ -281,7 +281,7 @@ func buildSonde(t *testing.T) string {
 func writeReplay(t *testing.T, path string) (packets int) {
 	t.Helper()
 	file := []byte{0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0} // ns, Ethernet
-	at := int64(1_790_000_000_000_000_000)
+	at := time.Now().UnixNano()                                                                        // retention goes by the sessions' time
 	add := func(source, destination string, segment []byte) {
 		frame := packettest.Ethernet(0x0800, packettest.IPv4(source, destination, 6, segment))
 		file = binary.LittleEndian.AppendUint32(file, uint32(at/1e9))

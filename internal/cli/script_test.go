@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sonde.example/internal/cli"
+	"sonde.example/internal/service"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +28,8 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SAMPLE", sample)
-			env.Setenv("SONDE_ONNXRUNTIME", os.Getenv("SONDE_ONNXRUNTIME"))
+			library, _ := service.Environment("SONDE_ONNXRUNTIME")
+			env.Setenv("SONDE_ONNXRUNTIME", library)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			return nil
 		},

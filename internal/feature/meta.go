@@ -306,7 +306,7 @@ func lengths(block []float32, m []byte, size int) {
 	near(columnLength24, int(m[1])<<16|int(m[2])<<8|int(m[3]))
 	near(columnLength8, int(m[1]))
 	if m[0]&0x1f != 0 {
-		near(columnBER, berLength(m, 0))
+		near(columnBER, berLength(m))
 	}
 	block[columnLittle] = 0
 	switch {

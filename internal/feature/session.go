@@ -73,7 +73,6 @@ type Session struct {
 	holeBytes  uint64
 	truncated  int
 	assemblies [2]assembly
-	native     []byte // scratch for the payload that FromNative copies
 	found      findings
 }
 

@@ -264,7 +264,7 @@ func datagramToken(m []byte, size int) token {
 		return tokenGTP
 	case m[0] == 8 && m[1] == 0 && m[2] == 0 && m[3] == 0 && size > 16:
 		return tokenVXLAN
-	case kerberosTag(m[0]) && berLength(m, 0) == size:
+	case kerberosTag(m[0]) && berLength(m) == size:
 		return tokenKerberos
 	case m[0] == '<' && m[1] >= '0' && m[1] <= '9' && bytes.IndexByte(m[:min(len(m), 5)], '>') > 0:
 		return tokenSyslog
@@ -298,7 +298,7 @@ func coap(m []byte, size int) bool {
 // lengthToken knows what is sent over both with its length in front or inside.
 func lengthToken(m []byte, size int) token {
 	switch {
-	case m[0] == 0x30 && (berLength(m, 0) == size || len(m) < size && berLength(m, 0) > 0):
+	case m[0] == 0x30 && (berLength(m) == size || len(m) < size && berLength(m) > 0):
 		return tokenBER
 	case m[0] == 5 && m[1] == 0 && m[2] <= 20 && len(m) >= 10 && int(binary.LittleEndian.Uint16(m[8:])) == size:
 		return tokenDCERPC
@@ -307,20 +307,20 @@ func lengthToken(m []byte, size int) token {
 }
 
 // berLength returns the length of a BER element with its header (X.690 section 8.1.3), 0 if it cannot be read.
-func berLength(m []byte, at int) int {
-	if len(m) < at+2 {
+func berLength(m []byte) int {
+	if len(m) < 2 {
 		return 0
 	}
-	first := int(m[at+1])
+	first := int(m[1])
 	if first < 0x80 {
 		return first + 2
 	}
 	n := first & 0x7f
-	if n == 0 || n > 4 || len(m) < at+2+n {
+	if n == 0 || n > 4 || len(m) < 2+n {
 		return 0
 	}
 	length := 0
-	for _, b := range m[at+2 : at+2+n] {
+	for _, b := range m[2 : 2+n] {
 		length = length<<8 | int(b)
 	}
 	return length + 2 + n

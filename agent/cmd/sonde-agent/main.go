@@ -50,8 +50,8 @@ func run(ctx context.Context, arguments []string) error {
 		return fmt.Errorf("unknown argument %q", fs.Arg(0))
 	}
 	if *tell {
-		fmt.Println(version)
-		return nil
+		_, err := fmt.Fprintln(os.Stdout, version)
+		return err
 	}
 	if err := service.Bind(fs, "agent", service.Environment); err != nil {
 		return err

@@ -420,7 +420,7 @@ func (s suite) model(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		const room = 5
 		sp := s.open(t, Options{Epoch: 1, Lanes: 1, Bytes: room * (100 + s.overhead)})
-		defer sp.Close() //nolint:errcheck // the other tests look
+		defer sp.Close()
 		var (
 			batches []modelBatch
 			want    = spool.LaneState{First: 1}

@@ -3,6 +3,7 @@ package sessiontest
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"net/netip"
 	"sonde.example/collector/session"
 	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"

@@ -59,6 +59,7 @@ func Run(t *testing.T, h Harness) {
 		{"an early hand-over overtaken in the outbox", overtakenWaiting},
 		{"an early hand-over overtaken while it is lent", overtakenLent},
 		{"an older settlement settles nothing newer", olderSettled},
+		{"counts settled before the head", countsFirst},
 		{"durable waits for what is not settled", durableWaits},
 		{"durable passes what changed nothing", durablePasses},
 		{"the deadline hands over", deadline},
@@ -515,6 +516,22 @@ func olderSettled(f *fixture) {
 	f.store(early)
 	f.notDurable(a, 2)
 	f.store(late)
+	f.durable(a, 2)
+}
+
+func countsFirst(f *fixture) {
+	a := f.agent()
+	s := a.TCP("10.0.0.1:1", "10.0.0.2:80").Up(repeat("x", 24)...)
+	f.apply(a, a.Batch())
+	head := f.one()
+	f.must(f.Outbox.Confirm(f.Context(), head)) // the queue has it, and is slow
+	s.End(flowv1.EndReason_END_REASON_RST)
+	f.apply(a, a.Batch())
+	counts := f.one()
+	f.equal("packets with the counts", len(counts.GetHead().GetCaptured()), 0)
+	f.store(counts)
+	f.notDurable(a, 1)
+	f.store(head)
 	f.durable(a, 2)
 }
 

@@ -76,7 +76,7 @@ def main(capture: str, copies: str = "50") -> None:
     file = repeat(Path(capture), int(copies))
     packets = info("-c", file)
 
-    sonde = run("sonde analyze", "./bin/sonde", "analyze", "--json", str(file))
+    sonde = run("sonde analyze", "./bin/sonde", "analyze", "--json", "--stats", str(file))
     runs = [sonde]
     for name, *arguments in (
         ["ndpiReader", "-q", "-i", str(file)],
