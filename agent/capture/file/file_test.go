@@ -348,7 +348,7 @@ func TestFileThatGrowsIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer source.Close() //nolint:errcheck // it was only read
+	defer source.Close()
 	long := slices.Repeat([]byte("long"), file.MaxPacketBytes/4)
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
