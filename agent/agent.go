@@ -305,12 +305,12 @@ func (a *Agent) Progress() Progress {
 	return p
 }
 
-// pointName returns the name of a capture point.
+// pointName returns the name of a capture point, which messages can carry: file names need not be UTF-8.
 func (a *Agent) pointName(text string) string {
 	if a.config.PlainNames {
-		return strings.TrimPrefix(text, "file:")
+		text = strings.TrimPrefix(text, "file:")
 	}
-	return text
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 func (a *Agent) hello(lane uint32) *ingestv1.Hello {

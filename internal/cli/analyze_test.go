@@ -273,7 +273,7 @@ func pcapOf(frames ...[]byte) []byte {
 	return append(pcap.Header(), records...)
 }
 
-func TestUnreadableFiles(t *testing.T) {
+func TestBadFiles(t *testing.T) {
 	dir := t.TempDir()
 	sample, err := os.ReadFile(filepath.Join("sample", "sample.pcapng"))
 	if err != nil {
@@ -322,6 +322,12 @@ func TestUnreadableFiles(t *testing.T) {
 		a.books(t)
 		if lines := strings.Split(strings.TrimSpace(a.errs), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "tail.pcap") {
 			t.Errorf("want one warning and the ledger; got\n%s", a.errs)
+		}
+	})
+	t.Run("name that is no UTF-8", func(t *testing.T) {
+		a := analyze(t, file("caf\xe9.pcap", good))
+		if a.code != 0 || len(a.results) != 1 || a.results[0].GetCapturePoint() != filepath.Join(dir, "caf\uFFFD.pcap") {
+			t.Errorf("exit code %d, %v\n%s", a.code, a.results, a.errs)
 		}
 	})
 	t.Run("wrong filter", func(t *testing.T) {
