@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// microBatch is how many sessions are classified and committed at once: where batching has gained most of what it can.
-	microBatch = 64
+	// microBatch is how many sessions are classified and committed at once. Classifying gains little beyond 64; it is
+	// the commit, which waits for the disk, that should serve many.
+	microBatch = 256
 	// consumers is how many micro-batches are under way: some wait for inference while others are read or committed.
 	consumers = 4
 	// aloneFrom is the delivery count from which a message is processed by itself, for it may have taken others along.

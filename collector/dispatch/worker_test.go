@@ -93,19 +93,19 @@ func TestWorkerWaitsForInference(t *testing.T) {
 					}
 					return nil
 				}
-				all := ids(300)
+				all := ids(1200)
 				w.publish(sessions(all)...)
 				go func() {
 					time.Sleep(30 * time.Second)
 					// Four micro-batches are held, the rest waits in the queue.
-					w.metric("sonde_collector_queue_messages", "", 300-4*64)
+					w.metric("sonde_collector_queue_messages", "", 1200-4*256)
 				}()
 				w.run(2 * time.Minute)
-				if len(w.stored) != 300 {
-					t.Errorf("%d results, want 300", len(w.stored))
+				if len(w.stored) != 1200 {
+					t.Errorf("%d results, want 1200", len(w.stored))
 				}
 				w.metric("sonde_collector_rejected_hand_overs_total", "", 0)
-				w.metric("sonde_collector_stored_results_total", "state=classified", 300)
+				w.metric("sonde_collector_stored_results_total", "state=classified", 1200)
 				if len(w.calls) < 10 || len(w.calls) > 400 {
 					t.Errorf("inference was asked %d times in a minute", len(w.calls))
 				}

@@ -209,9 +209,7 @@ func (l *lane) touch(b *Batch, u *Update, past map[uint64]*record.Entry) *state 
 	if !s.first.Seen {
 		s.first = u.First
 	}
-	if room := min(int(u.Packets), int(l.store.o.Head.Packets)-len(s.head)); room > 0 && s.unheld == 0 {
-		s.head = slices.Grow(s.head, room)
-	}
+	s.grow(u, l.store.o.Head)
 	return s
 }
 

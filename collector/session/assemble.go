@@ -106,6 +106,7 @@ func (a *Assembler) readPackets(b *Batch, from *ingestv1.Batch) {
 			Flags: uint8(flags[i]),
 		}
 		u.Packets++
+		u.Bytes += captured[i]
 		if len(indexes) > 0 {
 			p.Interface = indexes[i]
 		}

@@ -47,6 +47,7 @@ type Update struct {
 	Interface     uint32 // index into Batch.Interfaces
 	PacketsBefore uint32 // in earlier batches
 	Packets       uint32 // in this one
+	Bytes         uint32 // that they have
 	Counts        Counts
 
 	// First is what the Community ID of ICMP needs of the first packet here that belongs to the session.

@@ -3,6 +3,7 @@ package session
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -57,7 +58,7 @@ type state struct {
 	iface                *flowv1.Interface // where it opened
 
 	head    []held
-	data    []byte // of all packets of the head
+	data    []byte // of all packets of the head; hand-overs share it, so what is in it never changes
 	payload uint32 // as packet.Head counts it
 	next    uint32 // ordinal of the next packet for the head
 	// unheld is how many packets the head had when it was stored and its packets were not kept: nothing can be added.
@@ -104,6 +105,17 @@ func (s *state) version() version {
 
 func (s *state) full(limits packet.HeadLimits) bool {
 	return s.unheld > 0 || limits.Packets > 0 && uint32(len(s.head)) >= limits.Packets
+}
+
+// grow makes room at once for what the head will take of an update's packets, if they are of one size.
+func (s *state) grow(u *Update, limits packet.HeadLimits) {
+	packets := min(int(u.Packets), int(limits.Packets)-len(s.head))
+	if packets <= 0 || s.unheld > 0 {
+		return
+	}
+	s.head = slices.Grow(s.head, packets)
+	bytes := uint64(u.Bytes) * uint64(packets) / uint64(u.Packets)
+	s.data = slices.Grow(s.data, min(int(bytes), maxHeadBytes-min(len(s.data), maxHeadBytes)))
 }
 
 // take puts a packet into the head, if it belongs there, and tells whether it did.
@@ -190,12 +202,12 @@ func (s *state) communityID() string {
 	return packet.CommunityID(from, to, s.key.Protocol, s.first.Type, s.first.Code, 0)
 }
 
-// packets copies the head into a message.
+// packets makes a message of the head. It shares the bytes, which are only ever appended to.
 func (s *state) packets() *flowv1.Packets {
 	n := len(s.head)
 	p := &flowv1.Packets{
 		TimeDeltasNs: make([]int64, n), Captured: make([]uint32, n), Missing: make([]uint32, n),
-		Flags: make([]uint32, n), Ordinals: make([]uint32, n), Data: append([]byte(nil), s.data...),
+		Flags: make([]uint32, n), Ordinals: make([]uint32, n), Data: slices.Clip(s.data),
 	}
 	if n == 0 {
 		return p

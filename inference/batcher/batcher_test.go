@@ -176,7 +176,7 @@ func TestARunIsNeverTooLarge(t *testing.T) {
 	bubble(t, batcher.Options{}, func(t *testing.T, h *bench) {
 		h.send(t.Context(), 1, 0, serving.CallOptions{})
 		synctest.Wait()
-		for range 20 {
+		for range 12 {
 			h.send(t.Context(), 31, 1, serving.CallOptions{})
 		}
 		synctest.Wait()
@@ -184,7 +184,7 @@ func TestARunIsNeverTooLarge(t *testing.T) {
 			h.gate <- nil
 		}
 		synctest.Wait()
-		if got := []int{<-h.runs, <-h.runs, <-h.runs, <-h.runs}; !slices.Equal(got, []int{1, 248, 248, 124}) {
+		if got := []int{<-h.runs, <-h.runs, <-h.runs, <-h.runs}; !slices.Equal(got, []int{1, 124, 124, 124}) {
 			t.Errorf("runs of %v rows", got)
 		}
 	})

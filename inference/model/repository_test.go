@@ -146,7 +146,7 @@ func TestWarmUpLooksAtTheAnswers(t *testing.T) {
 	fake.Before = func(_ *serving.Info, n int) error { rows = append(rows, n); return nil }
 	r := repository(t, model.Options{Opener: fake})
 	load(t, r, "good", serving.VersionPolicy{})
-	if diff := cmp.Diff([]int{1, 16, 64, 256}, rows); diff != "" {
+	if diff := cmp.Diff([]int{1, 16, 64, 128}, rows); diff != "" {
 		t.Error(diff)
 	}
 	broken := errors.New("broken")

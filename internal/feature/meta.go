@@ -260,14 +260,19 @@ func distribution(block []float32, b []byte) {
 	}
 	n := float64(len(b))
 	var entropy float64
+	var terms [64]float64 // of entropy, by count: most counts are small and come often
 	var printable, high, distinct int
 	for value, count := range histogram {
 		if count == 0 {
 			continue
 		}
 		distinct++
-		share := float64(count) / n
-		entropy -= share * math.Log2(share)
+		slot := &terms[min(int(count), len(terms)-1)] // the last one for all greater counts
+		if *slot == 0 || int(count) >= len(terms)-1 {
+			share := float64(count) / n
+			*slot = share * math.Log2(share)
+		}
+		entropy -= *slot
 		switch {
 		case value >= 0x80:
 			high += int(count)
