@@ -142,7 +142,7 @@ var _ uplink.Source = spoolLane{}
 
 func (l spoolLane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error) {
 	e, ok, err := l.spool.Next(ctx, l.lane, after)
-	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Release: e.Release}, ok, err
+	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Losses: uplink.Losses(e.Losses), Release: e.Release}, ok, err
 }
 
 func (l spoolLane) Mark(ctx context.Context, received, durable uint64) error {
@@ -159,6 +159,5 @@ func (l spoolLane) Marks() uplink.Marks {
 	s := l.spool.State().Lanes[l.lane]
 	return uplink.Marks{
 		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable,
-		Losses: uplink.Losses{Dropped: s.Dropped, Released: s.Released, Rejected: s.Rejected},
 	}
 }
