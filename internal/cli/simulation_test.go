@@ -267,3 +267,25 @@ func TestSimulatedElephantEndsTwoHoursLater(t *testing.T) {
 		},
 	})
 }
+
+// TestSimulatedAcksThatComeLate: for a while the agent hears nothing, and its spool lets go of what is under way. Of that
+// the collector has taken what the window let through, and nothing counts as dropped that was applied.
+func TestSimulatedAcksThatComeLate(t *testing.T) {
+	const stream = 1000
+	run(t, scenario{
+		mute: [2]time.Duration{10 * time.Second, 22 * time.Second}, lossy: true,
+		config: func(c *agent.Config) { c.HeadPackets, c.Spool = 0, "mem:?bytes=8MiB" },
+		traffic: func(s *script) {
+			fast := &talk{port: stream}
+			s.send(0, fast.opening()...)
+			payload := make([]byte, 8900)
+			for range 40 * 4 {
+				for range 64 {
+					s.send(0, fast.server(ack, payload))
+				}
+				s.wait(time.Second / 4)
+			}
+		},
+		check: func(w *world) { w.expect(stream, 3+40*4*64, reasons{ended: 1}) },
+	})
+}

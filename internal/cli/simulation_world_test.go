@@ -49,6 +49,8 @@ const (
 type scenario struct {
 	traffic func(*script)
 	kills   []time.Duration     // when the collector dies and the next one starts
+	mute    [2]time.Duration    // from when until when the agent hears nothing, and what it sends arrives
+	lossy   bool                // whether the spool may lose packets
 	config  func(*agent.Config) // changes the agent's, if set
 	check   func(*world)        // looks at the results
 }
@@ -79,8 +81,9 @@ type world struct {
 	certificates mtls.Development
 	vault        *vault
 
-	mu     sync.Mutex // guards living
+	mu     sync.Mutex // guards what follows
 	living *life
+	muted  chan struct{} // closed when the agent hears again; nil when it does
 }
 
 func run(t *testing.T, s scenario) {
@@ -112,8 +115,12 @@ func (s scenario) play(t *testing.T) {
 	stop := make(chan struct{})
 	go func() {
 		defer close(watched)
-		w.watch(a, stop)
+		w.watch(a, s.lossy, stop)
 	}()
+	if from, to := s.mute[0], s.mute[1]; to > 0 {
+		time.Sleep(time.Until(began.Add(from)))
+		w.mute(time.Until(began.Add(to)))
+	}
 	for _, at := range s.kills {
 		time.Sleep(time.Until(began.Add(at)))
 		w.restart()
@@ -123,7 +130,7 @@ func (s scenario) play(t *testing.T) {
 	}
 	close(stop)
 	<-watched
-	w.settled(a)
+	w.settled(a, s.lossy)
 	s.check(w)
 	w.living.kill(t)
 }
@@ -133,7 +140,38 @@ func (w *world) dial(ctx context.Context, _ string) (net.Conn, error) {
 	w.mu.Lock()
 	listener := w.living.listener
 	w.mu.Unlock()
-	return listener.DialContext(ctx)
+	conn, err := listener.DialContext(ctx)
+	return &line{conn, w}, err
+}
+
+// line is the agent's end of a connection.
+type line struct {
+	net.Conn
+	world *world
+}
+
+func (l *line) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	l.world.mu.Lock()
+	muted := l.world.muted
+	l.world.mu.Unlock()
+	if muted != nil {
+		<-muted
+	}
+	return n, err
+}
+
+func (w *world) mute(d time.Duration) {
+	muted := make(chan struct{})
+	set := func(c chan struct{}) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.muted = c
+	}
+	set(muted)
+	time.Sleep(d)
+	set(nil)
+	close(muted)
 }
 
 func (w *world) restart() {
@@ -146,7 +184,7 @@ func (w *world) restart() {
 }
 
 // watch looks how old the oldest batch is that is not durable.
-func (w *world) watch(a *agent.Agent, stop <-chan struct{}) {
+func (w *world) watch(a *agent.Agent, lossy bool, stop <-chan struct{}) {
 	type given struct {
 		sequence uint64
 		at       time.Time
@@ -173,7 +211,7 @@ func (w *world) watch(a *agent.Agent, stop <-chan struct{}) {
 		select {
 		case <-ticker.C:
 		case <-stop:
-			if worst > maxLag {
+			if worst > maxLag && !lossy {
 				w.Errorf("batch %d of %d was not durable for %v", latest, last, worst)
 			}
 			return
@@ -182,10 +220,11 @@ func (w *world) watch(a *agent.Agent, stop <-chan struct{}) {
 }
 
 // settled checks both sides' books.
-func (w *world) settled(a *agent.Agent) {
+func (w *world) settled(a *agent.Agent, lossy bool) {
 	w.Helper()
 	mine := &a.Ledger().Lanes[0]
-	if mine.Spool.GetDropped()+mine.Spool.GetReleased()+mine.Spool.GetRejected() != 0 || mine.Pending != 0 || mine.Residual() != 0 {
+	lost := mine.Spool.GetDropped() + mine.Spool.GetReleased()
+	if mine.Spool.GetRejected() != 0 || mine.Pending != 0 || mine.Residual() != 0 || lost > 0 != lossy {
 		w.Errorf("the agent's ledger: %+v", mine)
 	}
 	entries, err := fleet.New(w.living.ingest, w.living.store, w.vault).Entries(w.Context(), "")
@@ -193,6 +232,12 @@ func (w *world) settled(a *agent.Agent) {
 		w.Fatalf("ledger %v: %v", entries, err)
 	}
 	e, c := entries[0], mine.Counters
+	if lossy {
+		if e.GetResidual() != 0 || e.GetPendingSessions() != 0 || e.GetApplied()+mine.Spool.GetDropped() != c.GetAccepted() {
+			w.Errorf("ledger %v, the agent's %+v", e, mine)
+		}
+		return
+	}
 	if e.GetResidual() != 0 || e.GetMismatched() != 0 || e.GetGapSequences() != 0 || e.GetPendingSessions() != 0 ||
 		e.GetApplied() != c.GetAccepted() || e.GetStoredPackets() != c.GetSeen() ||
 		e.GetOpenedSessions() != c.GetOpenedSessions() || e.GetStoredSessions() != c.GetOpenedSessions() {
