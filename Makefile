@@ -147,6 +147,16 @@ gen/java/target/plugins/protoc: gen/java/pom.xml
 	chmod +x $(@D)/*
 	touch $@
 
+##@ Model
+
+.PHONY: train
+train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card
+	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train' >&2; exit 1; }
+	python3 -m venv .cache/training
+	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
+	./bin/sonde features --corpus '$(CORPUS)' --out .cache/features
+	.cache/training/bin/python inference/training/train.py --features .cache/features --corpus '$(CORPUS)' --out inference/models/sonde/1
+
 ##@ House
 
 .PHONY: rename

@@ -54,7 +54,7 @@ The residual is what these leave over; at rest it is 0.`,
 	return cmd
 }
 
-// term is one term of the ledger.
+// ledgerTerm is one term of the ledger.
 type ledgerTerm struct {
 	name  string
 	value uint64
@@ -72,36 +72,49 @@ func ledgerTerms(e *fleetv1.LedgerEntry) []ledgerTerm {
 	}
 }
 
+// ledgerTable prints one line a lane, without the terms that are 0 in every lane, but for those that everyone looks for.
 func ledgerTable(out io.Writer, entries []*fleetv1.LedgerEntry) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(entries) == 0 {
+		return nil
+	}
+	header, lines := "AGENT\tEPOCH\tLANE", make([]string, len(entries))
 	for i, e := range entries {
-		terms := ledgerTerms(e)
-		if i == 0 {
-			names := make([]string, len(terms))
-			for j, t := range terms {
-				names[j] = strings.ToUpper(t.name)
-			}
-			if _, err := fmt.Fprintf(w, "AGENT\tEPOCH\tLANE\t%s\tRESIDUAL\t\n", strings.Join(names, "\t")); err != nil {
-				return err
-			}
+		lines[i] = fmt.Sprintf("%s\t%016x\t%d", e.GetAgent(), e.GetEpoch(), e.GetLane())
+	}
+	for column, term := range ledgerTerms(entries[0]) {
+		shown := alwaysShown(term.name)
+		for _, e := range entries {
+			shown = shown || ledgerTerms(e)[column].value != 0
 		}
-		values := make([]string, len(terms))
-		for j, t := range terms {
-			values[j] = fmt.Sprint(t.value)
+		if !shown {
+			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s\t%x\t%d\t%s\t%d\t\n", e.GetAgent(), e.GetEpoch(), e.GetLane(), strings.Join(values, "\t"), e.GetResidual()); err != nil {
+		header += "\t" + strings.ToUpper(term.name)
+		for i, e := range entries {
+			lines[i] += fmt.Sprintf("\t%d", ledgerTerms(e)[column].value)
+		}
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := fmt.Fprintf(w, "%s\tRESIDUAL\t\n", header); err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if _, err := fmt.Fprintf(w, "%s\t%d\t\n", lines[i], e.GetResidual()); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
 }
 
+// alwaysShown names the terms that are shown even when they are 0.
+func alwaysShown(term string) bool { return term == "seen" || term == "results" }
+
 // ledgerLine is the sum in one line; terms that are 0 are left out, but for those that everyone looks for.
 func ledgerLine(out io.Writer, e *fleetv1.LedgerEntry) error {
 	var b strings.Builder
 	b.WriteString("ledger:")
 	for _, t := range ledgerTerms(e) {
-		if t.value != 0 || t.name == "seen" || t.name == "results" {
+		if t.value != 0 || alwaysShown(t.name) {
 			fmt.Fprintf(&b, " %s=%d", t.name, t.value)
 		}
 	}

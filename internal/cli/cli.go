@@ -70,8 +70,9 @@ func complain(errs io.Writer, text string) {
 
 // explain shows what a server said without gRPC's wrapping.
 func explain(err error) string {
-	if s, ok := status.FromError(err); ok && s.Message() != "" {
-		return fmt.Sprintf("%s (%s)", s.Message(), s.Code())
+	var answer interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &answer) && answer.GRPCStatus().Message() != "" {
+		return fmt.Sprintf("%s (%s)", answer.GRPCStatus().Message(), answer.GRPCStatus().Code())
 	}
 	return err.Error()
 }

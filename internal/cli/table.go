@@ -8,26 +8,27 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
+	"sonde.example/internal/record"
 )
 
-// writer shows results: as a table for people, or one JSON object a line. Its columns line up between two flushes.
+// writer shows results: as a table for people, or one JSON object a line. The table's columns have fixed widths, wide enough
+// for IPv4, so that a tail lines up and a listing of millions is never held in memory; a longer value pushes its line.
 type writer struct {
 	json   bool
 	buffer *bufio.Writer
-	table  *tabwriter.Writer
 	titled bool
 }
 
+// tableLine is one line of the table.
+const tableLine = "%-26s  %-23s  %-6s  %-21s  %-21s  %7v  %6s  %-18s  %4s  %s\n"
+
 func newWriter(out io.Writer, asJSON bool) *writer {
-	w := &writer{json: asJSON, buffer: bufio.NewWriter(out)}
-	w.table = tabwriter.NewWriter(w.buffer, 0, 0, 2, ' ', 0)
-	return w
+	return &writer{json: asJSON, buffer: bufio.NewWriter(out)}
 }
 
 func (w *writer) write(r *queryv1.Result) error {
@@ -41,7 +42,7 @@ func (w *writer) write(r *queryv1.Result) error {
 	}
 	if !w.titled {
 		w.titled = true
-		if _, err := fmt.Fprintln(w.table, "SESSION\tSTART\tPROTO\tCLIENT\tSERVER\tPACKETS\tBYTES\tLABEL\tPROB\tNAME"); err != nil {
+		if _, err := fmt.Fprintf(w.buffer, tableLine, "SESSION", "START", "PROTO", "CLIENT", "SERVER", "PACKETS", "BYTES", "LABEL", "PROB", "NAME"); err != nil {
 			return err
 		}
 	}
@@ -50,20 +51,15 @@ func (w *writer) write(r *queryv1.Result) error {
 	if c != nil {
 		probability = strconv.FormatFloat(float64(c.GetProbability()), 'f', 2, 32)
 	}
-	_, err := fmt.Fprintf(w.table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n",
+	_, err := fmt.Fprintf(w.buffer, tableLine,
 		r.GetSessionId(), r.GetStartTime().AsTime().Format("2006-01-02 15:04:05.000"), protocolName(r.GetIpProtocol()),
 		endpointText(r.GetClient()), endpointText(r.GetServer()),
-		r.GetForward().GetPackets()+r.GetReverse().GetPackets(), byteText(r.GetForward().GetBytes()+r.GetReverse().GetBytes()),
+		record.Packets(r), byteText(r.GetForward().GetBytes()+r.GetReverse().GetBytes()),
 		labelText(r), probability, printable(r.GetHandshake().GetServerName()))
 	return err
 }
 
-func (w *writer) flush() error {
-	if err := w.table.Flush(); err != nil {
-		return err
-	}
-	return w.buffer.Flush()
-}
+func (w *writer) flush() error { return w.buffer.Flush() }
 
 // jsonLine is protojson's form with proto field names and every field printed.
 func jsonLine(r *queryv1.Result) ([]byte, error) {

@@ -342,6 +342,30 @@ func TestLongestPacketIsRead(t *testing.T) {
 }
 
 // TestStandardInput reads a file that arrives byte by byte through a pipe.
+func TestFileThatGrowsIsRead(t *testing.T) {
+	pcap := capturetest.Pcap{LinkType: 1}
+	path := write(t, pcap.File([]byte("a")))
+	source, err := file.Open(t.Context(), path, file.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close() //nolint:errcheck // it was only read
+	long := slices.Repeat([]byte("long"), file.MaxPacketBytes/4)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(concat(pcap.Record(1, 0, long, len(long)), pcap.Record(2, 0, []byte("b"), 1))); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, source); len(got) != 3 || string(got[1].Data) != string(long) || string(got[2].Data) != "b" {
+		t.Errorf("%d packets, %v", len(got), source.Warning())
+	}
+}
+
 func TestStandardInput(t *testing.T) {
 	for name, s := range sources() {
 		if len(s.content) > 4096 {

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// bufferBytes is the size of the one buffer: the longest packet with its header, and as much again, so that what is
+// bufferBytes is the size of the one buffer, unless the whole file is smaller: the longest packet with its header, and as much again, so that what is
 // moved to the front when the buffer runs empty is little against what is read.
 const bufferBytes = 2 * (MaxPacketBytes + 4096)
 
@@ -32,8 +32,12 @@ func (in *input) open(f *os.File) error {
 		return err
 	}
 	in.file = f
-	in.buffer = make([]byte, bufferBytes)
 	in.waiting = !stat.Mode().IsRegular()
+	size := int64(bufferBytes)
+	if !in.waiting {
+		size = min(size, stat.Size()+1) // of thousands of small files the buffers would cost more than all else
+	}
+	in.buffer = make([]byte, size)
 	return nil
 }
 
@@ -56,7 +60,7 @@ func (in *input) begin(ctx context.Context) error {
 	return nil
 }
 
-// peek returns the next n bytes, at most the buffer's size, without consuming them. At the end of the file it returns what
+// peek returns the next n bytes, at most bufferBytes, without consuming them. At the end of the file it returns what
 // there is, with io.EOF if that is nothing and cutShort otherwise. The bytes last until the next peek or skip.
 func (in *input) peek(ctx context.Context, n int) ([]byte, error) {
 	if in.filled-in.at < n {
@@ -69,7 +73,12 @@ func (in *input) peek(ctx context.Context, n int) ([]byte, error) {
 
 // fill reads until the buffer holds n bytes that are not consumed.
 func (in *input) fill(ctx context.Context, n int) error {
-	copy(in.buffer, in.buffer[in.at:in.filled])
+	to := in.buffer
+	if n > len(to) { // the file was smaller when it was opened, or it is cut short
+		to = make([]byte, bufferBytes)
+	}
+	copy(to, in.buffer[in.at:in.filled])
+	in.buffer = to
 	in.base += int64(in.at)
 	in.filled -= in.at
 	in.at = 0
