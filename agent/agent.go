@@ -23,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sonde.example/agent/capture"
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
@@ -47,6 +48,9 @@ type Options struct {
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 	// BatchBytes of packets make a batch full; 0 means batch.MaxBytes.
 	BatchBytes int
+	// OpenCapture, if set, opens the capture points, each once, whatever their scheme says: for packets that come from
+	// code. The text is the one in Config.Captures. What it opens cannot wait: a full spool drops.
+	OpenCapture func(ctx context.Context, text string) (capture.Source, error)
 }
 
 // Agent is an agent, ready to run. Progress and Ledger may be called by any goroutine at any time.
@@ -79,7 +83,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.
 		return nil, err
 	}
 	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes)}
-	a.sources = sources{filter: config.Filter, programs: map[packet.LinkType]compiled{}}
+	a.sources = sources{opener: o.OpenCapture, filter: config.Filter, programs: map[packet.LinkType]compiled{}}
 	for a.epoch == 0 {
 		a.epoch = randomEpoch()
 	}
@@ -101,7 +105,7 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 		return fmt.Errorf("--tls-certificate: %s is a certificate for the role %s; want one for the role %s",
 			a.config.Certificates.Certificate, role, mtls.RoleAgent)
 	}
-	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes); err != nil {
+	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes, o.OpenCapture == nil); err != nil {
 		return err
 	}
 	if a.config.State != "" {

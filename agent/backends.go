@@ -18,6 +18,7 @@ import (
 // sources opens capture points with one filter, which it compiles once for each link type: libpcap may have to ask for
 // names. It belongs to one goroutine at a time.
 type sources struct {
+	opener   func(ctx context.Context, text string) (capture.Source, error) // nil goes by the scheme
 	filter   string
 	programs map[packet.LinkType]compiled
 }
@@ -33,13 +34,22 @@ type filterError struct{ error }
 func (e filterError) Error() string { return "--filter: " + e.error.Error() }
 func (e filterError) Unwrap() error { return e.error }
 
-// open opens a capture point by its scheme.
-func (s *sources) open(ctx context.Context, text string) (capture.Source, error) {
+// openByScheme opens a capture point as its text says.
+func openByScheme(ctx context.Context, text string) (capture.Source, error) {
 	path, err := capturePath(text)
 	if err != nil {
 		return nil, err
 	}
-	source, err := file.Open(ctx, path, file.Options{})
+	return file.Open(ctx, path, file.Options{})
+}
+
+// open opens a capture point, with the filter.
+func (s *sources) open(ctx context.Context, text string) (capture.Source, error) {
+	opener := s.opener
+	if opener == nil {
+		opener = openByScheme
+	}
+	source, err := opener(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -63,14 +73,14 @@ func (s *sources) compile(link packet.LinkType) (filter.Program, error) {
 }
 
 // check opens a capture point and closes it again, so that what is wrong with it is known before anything starts. What
-// can be read only once, such as a pipe, it leaves alone.
+// can be read only once, such as a pipe or what comes from code, it leaves alone.
 func (s *sources) check(ctx context.Context, text string) (bytes int64, err error) {
 	path, err := capturePath(text)
 	if err != nil {
 		return 0, err
 	}
 	info, err := os.Stat(path)
-	if path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	if s.opener != nil || path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, nil
 	}
 	source, err := s.open(ctx, text)
@@ -114,12 +124,12 @@ func (a *Agent) checkCaptures(ctx context.Context) error {
 }
 
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.
-func openSpool(text string, epoch uint64, lanes int) (spool.Spool, error) {
+func openSpool(text string, epoch uint64, lanes int, wait bool) (spool.Spool, error) {
 	u, err := parseSpool(text)
 	if err != nil {
 		return nil, err
 	}
-	return spool.NewMemory(spool.Options{Epoch: epoch, Lanes: lanes, Bytes: u.bytes, Wait: true}), nil
+	return spool.NewMemory(spool.Options{Epoch: epoch, Lanes: lanes, Bytes: u.bytes, Wait: wait}), nil
 }
 
 // spoolLane is the uplink's view of the spool.
@@ -132,7 +142,7 @@ var _ uplink.Source = spoolLane{}
 
 func (l spoolLane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error) {
 	e, ok, err := l.spool.Next(ctx, l.lane, after)
-	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Release: e.Release}, ok, err
+	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Losses: uplink.Losses(e.Losses), Release: e.Release}, ok, err
 }
 
 func (l spoolLane) Mark(ctx context.Context, received, durable uint64) error {
@@ -149,6 +159,5 @@ func (l spoolLane) Marks() uplink.Marks {
 	s := l.spool.State().Lanes[l.lane]
 	return uplink.Marks{
 		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable,
-		Losses: uplink.Losses{Dropped: s.Dropped, Released: s.Released, Rejected: s.Rejected},
 	}
 }

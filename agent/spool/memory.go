@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,15 @@ var _ Spool = (*Memory)(nil)
 type lane struct {
 	entries []entry // a queue in a slice: appended behind, cut off in front
 	state   LaneState
+	// doubtful batches were let go after they had been lent and before they were received: the collector may have them.
+	// They are pending until a mark tells that it has, or a reader passes over them, which tells that it has not. They
+	// come before the entries, in order.
+	doubtful []doubtful
+}
+
+type doubtful struct {
+	sequence uint64
+	packets  int
 }
 
 // entry is a batch. One that was rejected leaves a hole, without a payload, so that the sequences stay consecutive.
@@ -56,6 +66,7 @@ type entry struct {
 	packets int
 	order   uint64
 	at      int64
+	lent    bool
 }
 
 // NewMemory returns an empty spool.
@@ -117,8 +128,12 @@ func (m *Memory) Next(_ context.Context, lane uint32, after uint64) (Entry, bool
 	return e, ok, nil
 }
 
-// after lends the oldest batch after a sequence.
+// after lends the oldest batch after a sequence. Who asks for what was let go wants it again, or for the first time: it was
+// not received, and never will be.
 func (l *lane) after(after uint64) (Entry, bool) {
+	for n := len(l.doubtful); n > 0 && l.doubtful[n-1].sequence > after; n-- {
+		l.resolve(n-1, &l.state.Dropped)
+	}
 	from := max(after+1, l.state.First)
 	for at := from - l.state.First; at < uint64(len(l.entries)); at++ {
 		e := &l.entries[at]
@@ -128,9 +143,10 @@ func (l *lane) after(after uint64) (Entry, bool) {
 		sequence := l.state.First + at
 		skipped := sequence - after - 1
 		e.payload.refs.Add(1)
+		e.lent = true
 		return Entry{
 			Sequence: sequence, Skipped: uint32(min(skipped, math.MaxUint32)), Packets: e.packets,
-			Payload: e.payload.bytes, release: e.payload.release,
+			Payload: e.payload.bytes, Losses: l.state.Losses, release: e.payload.release,
 		}, true
 	}
 	return Entry{}, false
@@ -148,6 +164,9 @@ func (m *Memory) Mark(_ context.Context, lane uint32, received, durable uint64) 
 	received = min(max(received, durable), l.state.Last)
 	if received <= l.state.Received && durable <= l.state.Durable {
 		return nil
+	}
+	for len(l.doubtful) > 0 && l.doubtful[0].sequence <= received {
+		l.resolve(0, &l.state.Released)
 	}
 	for at := max(l.state.Received+1, l.state.First); at <= received; at++ {
 		l.settle(&l.entries[at-l.state.First])
@@ -169,6 +188,10 @@ func (m *Memory) Reject(_ context.Context, lane uint32, sequence uint64) error {
 		return err
 	}
 	l := &m.lanes[lane]
+	if at := slices.IndexFunc(l.doubtful, func(d doubtful) bool { return d.sequence == sequence }); at >= 0 {
+		l.resolve(at, &l.state.Rejected)
+		m.tell()
+	}
 	if sequence < l.state.First || sequence > l.state.Last {
 		return nil
 	}
@@ -245,14 +268,26 @@ func (m *Memory) letGoOldest() {
 	}
 	l := &m.lanes[oldest]
 	if e := &l.entries[0]; e.payload != nil {
-		if l.state.First <= l.state.Received {
+		switch {
+		case l.state.First <= l.state.Received:
 			l.state.Released += uint64(e.packets)
-		} else {
+		case e.lent:
+			l.doubtful = append(l.doubtful, doubtful{l.state.First, e.packets})
+		default:
 			l.state.Dropped += uint64(e.packets)
 			l.settle(e)
 		}
 	}
 	m.forget(l)
+}
+
+// resolve counts a doubtful batch as what became of it.
+func (l *lane) resolve(at int, count *uint64) {
+	packets := uint64(l.doubtful[at].packets)
+	*count += packets
+	l.state.PendingBatches--
+	l.state.PendingPackets -= packets
+	l.doubtful = slices.Delete(l.doubtful, at, at+1)
 }
 
 // settle takes a batch out of those that are pending.

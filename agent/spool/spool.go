@@ -29,10 +29,13 @@ var (
 type Spool interface {
 	// Append gives the batch, whose encoding is the parts one behind the other, the lane's next sequence, from 1, none
 	// twice even after a crash, and returns when it is kept as the mode says. The parts are borrowed for the call. A full
-	// spool lets its oldest batch go, whatever its lane, and counts it: released if it was received, otherwise dropped. A
-	// spool made to wait first waits until there is room or ctx ends; then it does the same, so that the batch is kept.
+	// spool lets its oldest batch go, whatever its lane, and counts it: released if it was received, otherwise dropped. One
+	// that was lent may be under way, and is counted when that is known: released once a mark covers it, dropped once Next
+	// passes over it, rejected if that is the answer. A spool made to wait first waits until there is room or ctx ends; then
+	// it does the same, so that the batch is kept.
 	Append(ctx context.Context, lane uint32, packets int, payload ...[]byte) (sequence uint64, err error)
-	// Next lends the oldest batch left after the given sequence; Entry.Skipped counts the sequences it passes over. The
+	// Next lends the oldest batch left after the given sequence; Entry.Skipped counts the sequences it passes over: the
+	// collector will not get them any more. The
 	// payload lasts until Entry.Release, even if the spool lets the batch go before. When there is none it returns false
 	// at once; Changed tells when to ask again, so that a reader can wait for other things as well.
 	Next(ctx context.Context, lane uint32, after uint64) (Entry, bool, error)
@@ -57,6 +60,8 @@ type Entry struct {
 	Skipped uint32
 	Packets int
 	Payload []byte
+	// Losses are those of batches before this one, as of now.
+	Losses Losses
 
 	release func()
 }
@@ -82,15 +87,19 @@ type State struct {
 	Lanes        []LaneState
 }
 
+// Losses count packets in batches that a lane let go, and that a collector will not get from it any more: Dropped before they
+// were received, Released between received and durable, Rejected because a collector will never take them. They only grow.
+type Losses struct{ Dropped, Released, Rejected uint64 }
+
 // LaneState is one lane of a State. Packets are those of batches.
 type LaneState struct {
 	// First is the oldest sequence that is there; Last + 1 when there is none. Last is the last one given, 0 at first.
 	First, Last uint64
 	// Received and Durable are the collector's marks.
 	Received, Durable uint64
-	// Dropped, Released and Rejected count packets that were let go.
-	Dropped, Released, Rejected uint64
-	// PendingPackets are in batches that were not received yet, PendingBatches how many batches these are.
+	Losses
+	// PendingPackets are in batches that were not received yet, PendingBatches how many batches these are. Batches let go
+	// while they were under way are among them as long as that is open.
 	PendingPackets uint64
 	PendingBatches int
 	// OldestUnixNano is when the oldest batch that is there was appended; 0 when there is none.

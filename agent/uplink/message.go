@@ -15,7 +15,6 @@ const (
 // message is an IngestRequest with a batch, whose encoding it refers to in place. What is only known now goes in front.
 type message struct {
 	batch Batch
-	lost  Losses
 	taken bool // gRPC has the payload, and releases it
 }
 
@@ -24,9 +23,9 @@ func (m *message) MarshalBuffers(mem.BufferPool) (mem.BufferSlice, error) {
 	m.taken = true
 	front := appendUint(nil, batchSequence, m.batch.Sequence)
 	front = appendUint(front, batchSkipped, uint64(m.batch.Skipped))
-	spool := appendUint(nil, spoolDropped, m.lost.Dropped)
-	spool = appendUint(spool, spoolReleased, m.lost.Released)
-	spool = appendUint(spool, spoolReject, m.lost.Rejected)
+	spool := appendUint(nil, spoolDropped, m.batch.Losses.Dropped)
+	spool = appendUint(spool, spoolReleased, m.batch.Losses.Released)
+	spool = appendUint(spool, spoolReject, m.batch.Losses.Rejected)
 	front = protowire.AppendBytes(protowire.AppendTag(front, batchSpool, protowire.BytesType), spool)
 
 	head := protowire.AppendTag(make([]byte, 0, 2*protowire.SizeVarint(0)+16+len(front)), requestBatch, protowire.BytesType)

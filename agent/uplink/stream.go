@@ -206,7 +206,7 @@ func (s *stream) one(ctx context.Context, after uint64) (sent bool, err error) {
 		return false, nil
 	}
 	c.lastSent = max(c.lastSent, batch.Sequence)
-	m := &message{batch: batch, lost: c.o.Source.Marks().Losses}
+	m := &message{batch: batch}
 	err = s.rpc.SendMsg(m)
 	if !m.taken {
 		batch.Release()

