@@ -65,7 +65,7 @@ test-clients: clients ## the example programs in Python, TypeScript and Java
 	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
 
 .PHONY: test-docs
-test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq and tshark
+test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
 	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
 		go test -count=1 -run='^TestOperations' ./internal/cli
 
