@@ -13,6 +13,7 @@ SCRIPTS := internal/tools/scripts
 
 BUF := go tool -modfile=internal/tools/buf/go.mod buf
 GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-lint
+GRPCURL := .cache/bin/grpcurl
 VENV := .cache/python
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
@@ -63,6 +64,11 @@ test: deps ## everything that needs no outside server, with the race detector
 test-clients: clients ## the example programs in Python, TypeScript and Java
 	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
 
+.PHONY: test-docs
+test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
+	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
+		go test -count=1 -run='^TestOperations' ./internal/cli
+
 .PHONY: lint
 lint: deps ## buf, go vet, golangci-lint, import rules, shell scripts, known vulnerabilities
 	$(BUF) lint
@@ -112,13 +118,15 @@ GENERATED := gen/go gen/python/inference gen/python/sonde gen/typescript/src gen
 STAGE := .cache/generated
 
 .PHONY: generate
-generate: codegen ## generate clients and servers of all four languages from proto, and tidy go.mod
+generate: deps codegen ## generate clients and servers of all four languages from proto, and docs/metrics.md; tidy go.mod
 	for folder in $(GENERATED); do rm -rf "$$folder"; mkdir -p "$$(dirname "$$folder")"; mv $(STAGE)/$$folder "$$folder"; done
+	go run ./internal/cli/metricsdoc >$(STAGE)/metrics.md && mv $(STAGE)/metrics.md docs/metrics.md
 	go mod tidy
 
 .PHONY: check-generated
-check-generated: codegen ## generate anew beside the tree, and fail on a difference
+check-generated: deps codegen ## generate anew beside the tree, and fail on a difference
 	for folder in $(GENERATED); do diff -r -x __pycache__ $(STAGE)/$$folder "$$folder"; done
+	go run ./internal/cli/metricsdoc | diff - docs/metrics.md
 	go mod tidy -diff
 
 .PHONY: codegen
@@ -145,6 +153,13 @@ gen/typescript/node_modules/.package-lock.json: gen/typescript/package-lock.json
 gen/java/target/plugins/protoc: gen/java/pom.xml
 	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
+	touch $@
+
+.PHONY: grpcurl
+grpcurl: $(GRPCURL) ## build grpcurl, which docs/operations.md speaks gRPC with
+
+$(GRPCURL): internal/tools/grpcurl/go.mod internal/tools/grpcurl/go.sum
+	go build -C internal/tools/grpcurl -o '$(CURDIR)/$@' github.com/fullstorydev/grpcurl/cmd/grpcurl
 	touch $@
 
 ##@ Model

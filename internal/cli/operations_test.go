@@ -1,0 +1,216 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sonde.example/internal/service"
+	"sonde.example/internal/testenv"
+)
+
+// example is one command block of docs/operations.md. The first word after the fence's sh says what becomes of it:
+//
+//	setup  goes before every later one
+//	start  is started, and runs until the test ends
+//	run    has to end well
+//	fails  has to end badly
+//
+// and a further one names the tool that it needs besides. A block without a word is not run. The text block that follows
+// one holds what its output must contain, line by line.
+type example struct {
+	line                int // of the fence
+	kind, tool, command string
+	want                []string
+}
+
+// examplesOf reads the blocks of a page.
+func examplesOf(t *testing.T, path string) []*example {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*example
+	fence, body := "", []string(nil) // of the block that is open
+	for number, line := range strings.Split(string(page), "\n") {
+		mark, isFence := strings.CutPrefix(line, "```")
+		switch {
+		case isFence && fence == "":
+			fence, body = mark, nil
+			if words := strings.Fields(mark); words[0] == "sh" {
+				words = append(words, "", "")
+				all = append(all, &example{line: number + 1, kind: words[1], tool: words[2]})
+			}
+		case isFence && strings.HasPrefix(fence, "sh"):
+			all[len(all)-1].command, fence = strings.Join(body, "\n"), ""
+		case isFence:
+			all[len(all)-1].want, fence = body, ""
+		case fence != "":
+			body = append(body, line)
+		}
+	}
+	return slices.DeleteFunc(all, func(e *example) bool { return e.kind == "" })
+}
+
+// shows tells whether an output has a line with all parts of want, which ... separates, in order. Runs of spaces count as
+// one.
+func shows(output, want string) bool {
+	squeeze := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+	for line := range strings.Lines(output) {
+		line, found := squeeze(line), true
+		for part := range strings.SplitSeq(want, "...") {
+			_, rest, has := strings.Cut(line, squeeze(part))
+			line, found = rest, found && has
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// TestOperationsSaysWhatHappens runs the commands of docs/operations.md as a reader would, in a home and a folder of
+// their own, with the addresses replaced by free ones.
+func TestOperationsSaysWhatHappens(t *testing.T) {
+	grpcurl := testenv.Service(t, "grpcurl")
+	r := newReader(t, grpcurl)
+	setup := ""
+	ran := map[string]int{}
+	for _, e := range examplesOf(t, "../../docs/operations.md") {
+		ran[e.kind]++
+		command := setup + e.command
+		switch e.kind {
+		case "setup":
+			setup = command + "\n"
+		case "start":
+			r.start(command)
+		case "run", "fails":
+			t.Run(fmt.Sprintf("line %d", e.line), func(t *testing.T) {
+				if e.tool != "" {
+					testenv.Service(t, e.tool)
+				}
+				output, err := r.run(t, command)
+				if _, failed := errors.AsType[*exec.ExitError](err); (err != nil) != failed || failed != (e.kind == "fails") {
+					t.Errorf("ended with %v", err)
+				}
+				for _, want := range e.want {
+					if !shows(output, want) {
+						t.Errorf("does not say %q", want)
+					}
+				}
+				if t.Failed() {
+					t.Logf("%s\n%s", e.command, output)
+				}
+			})
+		default:
+			t.Errorf("line %d: %q is nothing that can be done with a command", e.line, e.kind)
+		}
+	}
+	if ran["start"] != 2 || ran["run"] < 20 || ran["fails"] < 5 {
+		t.Errorf("ran %v, which is not the page", ran)
+	}
+}
+
+// reader is somebody who reads the page and types its commands.
+type reader struct {
+	*testing.T
+	ctx       context.Context
+	dir       string // where the commands are run
+	addresses *strings.Replacer
+	env       []string // beside this process's
+}
+
+func newReader(t *testing.T, grpcurl string) *reader {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // daemons end in cleanups
+	t.Cleanup(cancel)
+	r := &reader{T: t, ctx: ctx, dir: t.TempDir()}
+	var replace []string
+	for _, port := range []string{"7443", "8001", "9464", "9465", "9467"} {
+		replace = append(replace, "127.0.0.1:"+port, freeAddress(t))
+	}
+	r.addresses = strings.NewReplacer(replace...)
+	path, _ := service.Environment("PATH") // begins with this test's own sonde
+	r.env = []string{
+		"HOME=" + r.dir, "XDG_STATE_HOME=", "PATH=" + path + ":" + filepath.Dir(grpcurl),
+		"SONDE_COLLECTOR=" + r.addresses.Replace("127.0.0.1:7443"),
+	}
+	sample, err := os.ReadFile("sample/sample.pcapng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proto, err := filepath.Abs("../../proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(r.dir, "web.pcapng"), sample, 0o600), os.Symlink(proto, filepath.Join(r.dir, "proto")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// bash is a command in a process group of its own, so that what it started ends with it.
+func (r *reader) bash(command string, output io.Writer) *exec.Cmd {
+	cmd := exec.CommandContext(r.ctx, "bash", "-euo", "pipefail", "-c", r.addresses.Replace(command))
+	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, output, output
+	cmd.Env = append(cmd.Environ(), r.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	return cmd
+}
+
+func (r *reader) run(t *testing.T, command string) (string, error) {
+	t.Helper()
+	var output bytes.Buffer
+	err := r.bash(command, &output).Run()
+	if r.ctx.Err() != nil {
+		t.Fatalf("no end in time:\n%s\n%s", command, output.String())
+	}
+	return output.String(), err
+}
+
+// start leaves a daemon running until the test ends, and then it has to end well.
+func (r *reader) start(command string) {
+	r.Helper()
+	log := &logBuffer{}
+	cmd := r.bash(command, log)
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	r.Cleanup(func() {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM); err != nil {
+			r.Error(err)
+		}
+		if err := <-ended; err != nil && !isTerminated(err) {
+			r.Errorf("ended with %v: %s", err, command)
+		}
+		if r.Failed() {
+			r.Logf("%s\n%s", command, tailOf(log.String()))
+		}
+	})
+}
+
+// isTerminated tells that bash, which was told to end as well, did not wait.
+func isTerminated(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGTERM
+}
