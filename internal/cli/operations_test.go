@@ -140,9 +140,9 @@ func newReader(t *testing.T, grpcurl string) *reader {
 		replace = append(replace, "127.0.0.1:"+port, freeAddress(t))
 	}
 	r.addresses = strings.NewReplacer(replace...)
-	path, _ := service.Environment("PATH") // begins with this test's own sonde
+	path, _ := service.Environment("PATH")
 	r.env = []string{
-		"HOME=" + r.dir, "XDG_STATE_HOME=", "PATH=" + path + ":" + filepath.Dir(grpcurl),
+		"HOME=" + r.dir, "XDG_STATE_HOME=", "PATH=" + filepath.Dir(buildSonde(t)) + ":" + filepath.Dir(grpcurl) + ":" + path,
 		"SONDE_COLLECTOR=" + r.addresses.Replace("127.0.0.1:7443"),
 	}
 	sample, err := os.ReadFile("sample/sample.pcapng")
