@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,9 +21,11 @@ import (
 )
 
 const (
-	// microBatch is how many sessions are classified and committed at once. Classifying gains little beyond 64; it is
-	// the commit, which waits for the disk, that should serve many.
+	// microBatch is how many sessions are committed at once: a commit waits for the disk, so it should serve many.
 	microBatch = 256
+	// modelBatch is how many of them are classified at once: where batching has gained most of what it can. They need
+	// memory, 20 KB each, until they are classified.
+	modelBatch = 128
 	// consumers is how many micro-batches are under way: some wait for inference while others are read or committed.
 	consumers = 4
 	// aloneFrom is the delivery count from which a message is processed by itself, for it may have taken others along.
@@ -72,7 +74,6 @@ type Worker struct {
 	dropPackets bool
 	log         *slog.Logger
 	metrics     *Metrics
-	batches     sync.Pool // of *batch
 }
 
 // WorkerOptions say what a worker works with. All but Metrics are needed.
@@ -94,8 +95,7 @@ func NewWorker(o WorkerOptions) *Worker {
 	return &Worker{
 		queue: o.Queue, classifier: o.Classifier, results: o.Results, settler: o.Settler, tail: o.Tail,
 		walker: o.Walker, dropPackets: o.DropPackets, metrics: o.Metrics,
-		log:     telemetry.Limited(o.Log, logInterval).With(telemetry.KeyComponent, "worker"),
-		batches: sync.Pool{New: func() any { return &batch{} }},
+		log: telemetry.Limited(o.Log, logInterval).With(telemetry.KeyComponent, "worker"),
 	}
 }
 
@@ -103,7 +103,12 @@ func NewWorker(o WorkerOptions) *Worker {
 func (w *Worker) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range consumers {
-		group.Go(func() error { return w.queue.Consume(ctx, microBatch, w.handle) })
+		var b batch
+		group.Go(func() error {
+			return w.queue.Consume(ctx, microBatch, func(ctx context.Context, messages []Message) []error {
+				return w.handle(ctx, &b, messages)
+			})
+		})
 	}
 	return group.Wait()
 }
@@ -111,39 +116,29 @@ func (w *Worker) Run(ctx context.Context) error {
 // item is one message on its way through handle.
 type item struct {
 	message Message
-	session *feature.Session // nil when there is nothing to classify
+	session *feature.Session // until it is classified; nil when there is nothing to classify
 	entry   *record.Entry    // nil until it is known what to store
 	err     error            // what becomes of the message
 }
 
-// batch is a micro-batch under way, with memory that the next one uses again: a feature.Session is large.
+// batch is a consumer's micro-batch under way, with memory that the next one uses again: a feature.Session is large.
 type batch struct {
 	items           []item
-	sessions        []feature.Session
-	together, alone []*item // those with something to classify
+	sessions        []feature.Session // of up to modelBatch items
+	together, alone []*item           // those with something to classify
 }
 
-// reset makes room for n items.
-func (b *batch) reset(n int) {
-	if cap(b.items) < n {
-		b.items, b.sessions = make([]item, n), make([]feature.Session, n)
-	}
-	b.items, b.sessions = b.items[:n], b.sessions[:n]
-	b.together, b.alone = b.together[:0], b.alone[:0]
-}
-
-// handle is the worker's Handler.
-func (w *Worker) handle(ctx context.Context, messages []Message) []error {
-	b, _ := w.batches.Get().(*batch)
-	b.reset(len(messages))
-	defer func() {
-		clear(b.items) // let go of the sessions
-		w.batches.Put(b)
-	}()
-	w.open(b, messages)
-	w.classify(ctx, b.together)
-	for i := range b.alone {
-		w.classify(ctx, b.alone[i:i+1])
+// handle is a consumer's Handler.
+func (w *Worker) handle(ctx context.Context, b *batch, messages []Message) []error {
+	b.items = slices.Grow(b.items[:0], len(messages))[:len(messages)]
+	defer clear(b.items) // let go of the sessions
+	for from := 0; from < len(messages); from += modelBatch {
+		to := min(from+modelBatch, len(messages))
+		w.open(b, b.items[from:to], messages[from:to])
+		w.classify(ctx, b.together)
+		for i := range b.alone {
+			w.classify(ctx, b.alone[i:i+1])
+		}
 	}
 	known := make([]*item, 0, len(b.items))
 	for i := range b.items {
@@ -165,10 +160,14 @@ func (w *Worker) handle(ctx context.Context, messages []Message) []error {
 	return errs
 }
 
-// open reads the heads.
-func (w *Worker) open(b *batch, messages []Message) {
+// open reads the heads of up to modelBatch messages.
+func (w *Worker) open(b *batch, items []item, messages []Message) {
+	if len(b.sessions) < len(items) {
+		b.sessions = make([]feature.Session, len(items))
+	}
+	b.together, b.alone = b.together[:0], b.alone[:0]
 	for i, m := range messages {
-		it := &b.items[i]
+		it := &items[i]
 		*it = item{message: m}
 		if len(m.Session.GetHead().GetCaptured()) == 0 {
 			it.entry = record.New(m.Session, nil, nil, "")
