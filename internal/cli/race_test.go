@@ -3,4 +3,4 @@
 package cli_test
 
 // simulatedMinutes is fewer than without the race detector, which makes a megabyte's way a hundred times longer.
-const simulatedMinutes = 4
+const simulatedMinutes = 3

@@ -179,8 +179,9 @@ func TestSimulatedFinFinKillLateAck(t *testing.T) {
 	const port, exchanges = 1000, 2000
 	for name, killed := range map[string]time.Duration{
 		"before the batch is sent":       3 * time.Millisecond,
-		"before the result is committed": 400 * time.Millisecond,
-		"after it was":                   900 * time.Millisecond,
+		"before the result is committed": 200 * time.Millisecond,
+		"before anybody has heard of it": 500 * time.Millisecond,
+		"after it is durable":            900 * time.Millisecond,
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, scenario{
@@ -201,12 +202,13 @@ func TestSimulatedFinFinKillLateAck(t *testing.T) {
 	}
 }
 
-// TestSimulatedReusedFiveTuple: the same ports again and again, closed or not, beside what keeps time going. What tells
-// the sessions apart is the agent's number.
+// TestSimulatedReusedFiveTuple: the same ports again and again, closed or not, beside what keeps time going, over several lanes.
+// What tells the sessions apart is the agent's number.
 func TestSimulatedReusedFiveTuple(t *testing.T) {
 	const port, exchanges, rounds = 1000, 2000, 8
 	run(t, scenario{
-		kills: []time.Duration{2500 * time.Millisecond, 30 * time.Second},
+		kills:  []time.Duration{2500 * time.Millisecond, 30 * time.Second},
+		config: func(c *agent.Config) { c.Lanes = 3 },
 		traffic: func(s *script) {
 			c := &talk{port: port}
 			for n := range uint16(rounds) {
