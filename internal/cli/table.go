@@ -20,6 +20,7 @@ import (
 // for IPv4, so that a tail lines up and a listing of millions is never held in memory; a longer value pushes its line.
 type writer struct {
 	json   bool
+	line   []byte // used again for each object
 	buffer *bufio.Writer
 	titled bool
 }
@@ -33,11 +34,12 @@ func newWriter(out io.Writer, asJSON bool) *writer {
 
 func (w *writer) write(r *queryv1.Result) error {
 	if w.json {
-		line, err := jsonLine(r)
-		if err != nil {
+		var err error
+		if w.line, err = appendJSON(w.line[:0], r); err != nil {
 			return err
 		}
-		_, err = w.buffer.Write(append(line, '\n'))
+		w.line = append(w.line, '\n')
+		_, err = w.buffer.Write(w.line)
 		return err
 	}
 	if !w.titled {
@@ -61,9 +63,9 @@ func (w *writer) write(r *queryv1.Result) error {
 
 func (w *writer) flush() error { return w.buffer.Flush() }
 
-// jsonLine is protojson's form with proto field names and every field printed.
-func jsonLine(r *queryv1.Result) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(r)
+// appendJSON appends protojson's form with proto field names and every field printed.
+func appendJSON(to []byte, r *queryv1.Result) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.MarshalAppend(to, r)
 }
 
 // labelText is what a person wants to read: the label, or that there is none and why.
