@@ -101,9 +101,8 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 	if a.certificates, err = mtls.Open(a.config.Certificates, log); err != nil {
 		return err
 	}
-	if role := a.certificates.Identity().Role; role != mtls.RoleAgent {
-		return fmt.Errorf("--tls-certificate: %s is a certificate for the role %s; want one for the role %s",
-			a.config.Certificates.Certificate, role, mtls.RoleAgent)
+	if err := a.certificates.Require(mtls.RoleAgent); err != nil {
+		return err
 	}
 	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes, o.OpenCapture == nil); err != nil {
 		return err

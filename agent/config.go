@@ -39,7 +39,8 @@ type Config struct {
 	TableBytes int64
 	// DrainTimeout bounds how long the agent goes on sending after it was stopped or its captures have ended.
 	DrainTimeout time.Duration
-	// WaitDurable makes that end wait until everything is durable, not only received.
+	// WaitDurable makes that end wait until everything is durable, not only received: a collector that keeps sessions in
+	// memory may still lose what it has received, and nobody would be left to send it again.
 	WaitDurable bool
 	// Epoch fixes the epoch, for replays that give the same session ids; 0 takes a random one.
 	Epoch uint64
@@ -73,7 +74,7 @@ func DefaultConfig() Config {
 		Collectors:  []string{defaultCollector},
 		HeadPackets: head.Packets, PayloadBytes: head.PayloadBytes,
 		Lanes: 1, Spool: defaultSpool, TableBytes: defaultTableBytes,
-		DrainTimeout: defaultDrainTimeout, Admin: defaultAdmin,
+		DrainTimeout: defaultDrainTimeout, WaitDurable: true, Admin: defaultAdmin,
 	}
 }
 
@@ -91,11 +92,9 @@ func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
 	fs.Int64Var(&c.TableBytes, "table-bytes", c.TableBytes, "memory for open sessions, in bytes")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "how long to go on sending after the end of the capture, or after a signal")
 	fs.StringVar(&c.Admin, "admin", c.Admin, "address of the admin HTTP server (/metrics, /healthz, /readyz, /debug/pprof); empty: none")
-	fs.BoolVar(&c.WaitDurable, "wait-durable", c.WaitDurable, "end only when everything is durable")
+	fs.BoolVar(&c.WaitDurable, "wait-durable", c.WaitDurable, "end only when everything is stored, as far as the drain time-out allows; false: when a collector has received it")
 	fs.Var((*epochFlag)(&c.Epoch), "epoch", "fixed epoch, decimal or 0x..., for replays with the same session ids; 0: random")
-	for _, name := range []string{"wait-durable", "epoch"} {
-		fs.Lookup(name).Hidden = true
-	}
+	fs.Lookup("epoch").Hidden = true
 	c.Certificates.RegisterFlags(fs)
 }
 

@@ -94,6 +94,9 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 	if d.certs, err = mtls.Open(c.TLS, d.log); err != nil {
 		return err
 	}
+	if err := d.certs.Require(mtls.RoleService); err != nil {
+		return err
+	}
 	if d.listener, err = listen(ctx, c.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}

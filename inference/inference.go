@@ -65,6 +65,9 @@ func Open(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Regist
 	if d.certs, err = mtls.Open(c.TLS, log); err != nil {
 		return nil, err
 	}
+	if err := d.certs.Require(mtls.RoleService); err != nil {
+		return nil, err
+	}
 	if d.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}

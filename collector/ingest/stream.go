@@ -123,7 +123,11 @@ func (st *stream) run(hello *ingestv1.Hello) error {
 	err = st.answer()
 	st.end(err)
 	<-followed
-	s.log.Info("lane disconnected", "agent", st.lane.Agent, "epoch", st.lane.Epoch, "lane", st.lane.Index, "err", err)
+	reason := "done"
+	if err != nil {
+		reason = err.Error()
+	}
+	s.log.Info("lane disconnected", "agent", st.lane.Agent, "epoch", st.lane.Epoch, "lane", st.lane.Index, "reason", reason)
 	return err
 }
 

@@ -174,7 +174,7 @@ func (a *analysis) openAgent(ctx context.Context, log *slog.Logger) (*agent.Agen
 		a.agent.Captures = append(a.agent.Captures, "file:"+f)
 	}
 	a.agent.Admin, a.agent.Version = "", Version()
-	a.agent.WaitDurable, a.agent.PlainNames, a.agent.SkipUnreadable = true, true, true
+	a.agent.PlainNames, a.agent.SkipUnreadable = true, true
 	return agent.Open(ctx, a.agent, log, telemetry.NewRegistry(), agent.Options{})
 }
 

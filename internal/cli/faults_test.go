@@ -182,7 +182,7 @@ func (s *site) startCollector() *process {
 }
 
 func (s *site) startAgent(capture string, args ...string) *process {
-	return s.start("agent", s.certs.Agent, append([]string{"--collector", s.collector, "--capture", "file:" + capture, "--wait-durable"}, args...)...)
+	return s.start("agent", s.certs.Agent, append([]string{"--collector", s.collector, "--capture", "file:" + capture}, args...)...)
 }
 
 // ready waits until the daemon at the other end serves.

@@ -104,6 +104,14 @@ func (s *Source) Identity() Identity {
 	return s.current.Load().identity
 }
 
+// Require returns an error that names the certificate's file when it is for another role than this daemon's.
+func (s *Source) Require(role Role) error {
+	if own := s.Identity().Role; own != role {
+		return fmt.Errorf("--tls-certificate: %s is a certificate for the role %s; want one for the role %s", s.files.Certificate, own, role)
+	}
+	return nil
+}
+
 // Revoked tells whether a serial number, in hexadecimal, is in the revocation list.
 func (s *Source) Revoked(serial string) bool {
 	_, revoked := s.current.Load().revoked[normalSerial(serial)]

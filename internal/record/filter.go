@@ -73,7 +73,7 @@ func FieldKind(f Field) (Kind, bool) {
 // the position, in bytes from 1, and what was expected there.
 func ParseFilter(text string) (Filter, error) {
 	if len(text) > MaxFilterLength {
-		return Filter{}, fmt.Errorf("filter is %d bytes long, at most %d are taken", len(text), MaxFilterLength)
+		return Filter{}, fmt.Errorf("%d bytes long, at most %d are taken", len(text), MaxFilterLength)
 	}
 	p := parser{text: text}
 	var f Filter
@@ -103,7 +103,7 @@ type parser struct {
 }
 
 func (p *parser) errorf(at int, format string, args ...any) error {
-	return fmt.Errorf("filter, position %d: %s", at+1, fmt.Sprintf(format, args...))
+	return fmt.Errorf("position %d: %s", at+1, fmt.Sprintf(format, args...))
 }
 
 func (p *parser) end() bool { return p.at >= len(p.text) }

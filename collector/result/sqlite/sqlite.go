@@ -73,6 +73,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("sqlite: make the folder of %s: %w", path, err)
 	}
+	// Payload is personal data: nobody else reads it. SQLite gives its log the file's mode.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: unable to open %s: %w", path, err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
 	s := &Store{write: open(path, "rwc", "immediate", 1), read: open(path, "rw", "deferred", readers)}
 	if err := s.prepare(ctx, path); err != nil {
 		return nil, errors.Join(err, s.Close())
