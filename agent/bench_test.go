@@ -79,6 +79,7 @@ func BenchmarkFileToBatches(b *testing.B) {
 			config := DefaultConfig()
 			config.Captures, config.HeadPackets = []string{"file:" + path}, test.headPackets
 			a := &Agent{config: config, epoch: 1, log: slog.New(slog.DiscardHandler), books: newBooks(1, nil)}
+			a.sources = sources{programs: map[packet.LinkType]compiled{}}
 			out := &sieve{Spool: spool.NewMemory(spool.Options{Epoch: 1, Lanes: 1})}
 			a.spool = out
 			b.ReportAllocs()
