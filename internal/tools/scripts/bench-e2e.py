@@ -10,6 +10,7 @@ named and left out.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,23 +28,25 @@ class Run:
     wall: float
     cpu: float
     peak_mib: float
-    lines: int
+    last: str  # line printed
     stderr: str
 
 
 def run(name: str, *command: str) -> Run:
-    """Runs a program to its end and counts the lines that it prints."""
+    """Runs a program to its end and keeps the last line that it prints."""
     started = time.monotonic()
     with open(".cache/bench/stderr", "w+b") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
-        lines = sum(1 for _ in process.stdout)
+        last = b""
+        for line in process.stdout:
+            last = line
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         stderr.seek(0)
         text = stderr.read().decode(errors="replace")
     if status:
         sys.exit(f"{name} failed ({os.waitstatus_to_exitcode(status)}): {text}")
-    return Run(name, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines, text)
+    return Run(name, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, last.decode(errors="replace"), text)
 
 
 def info(flag: str, capture: Path) -> float:
@@ -76,8 +79,9 @@ def main(capture: str, copies: str = "50") -> None:
     file = repeat(Path(capture), int(copies))
     packets = info("-c", file)
 
-    sonde = run("sonde analyze", "./bin/sonde", "analyze", "--json", "--stats", str(file))
-    runs = [sonde]
+    # A table of sessions, as tshark's; the second run shows what one JSON object a session costs beyond that.
+    sonde = run("sonde analyze", "./bin/sonde", "analyze", "--stats", str(file))
+    runs = [sonde, run("... --json", "./bin/sonde", "analyze", "--json", str(file))]
     for name, *arguments in (
         ["ndpiReader", "-q", "-i", str(file)],
         ["tshark", "-q", "-z", "conv,tcp", "-z", "conv,udp", "-r", str(file)],
@@ -87,7 +91,7 @@ def main(capture: str, copies: str = "50") -> None:
         else:
             print(f"{name}: not installed, left out")
 
-    sessions = sonde.lines
+    sessions = int(re.search(r" sessions=(\d+)", sonde.last)[1])
     print(f"{file}: {packets:.0f} packets, {file.stat().st_size / 2**20:.1f} MiB, {sessions} sessions, "
           f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{sonde.name}: {packets / sonde.wall:.0f} packets/s, {sessions / sonde.wall:.0f} sessions/s, "
@@ -96,7 +100,7 @@ def main(capture: str, copies: str = "50") -> None:
     for r in runs:
         print(f"{r.name:<16}{r.wall:>9.2f}{r.cpu:>9.2f}{sonde.cpu / r.cpu:>13.2f}{r.peak_mib:>10.0f}")
     # The ledger, and how long results took from hand-over to storing, in sonde's own words.
-    print(sonde.stderr, end="")
+    print(sonde.last + sonde.stderr, end="")
 
 
 if __name__ == "__main__":
