@@ -14,6 +14,7 @@ import (
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
+	v1 "sonde.example/gen/go/sonde/flow/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -269,7 +270,7 @@ func (*ReportStatusResponse) Descriptor() ([]byte, []int) {
 // AgentConfig is how an agent behaves: one row of agent_config merged with its group.
 type AgentConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to capture, for example "afpacket:eth0"; at least one.
+	// Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
 	CapturePoints []string `protobuf:"bytes,1,rep,name=capture_points,json=capturePoints,proto3" json:"capture_points,omitempty"`
 	// pcap-filter(7), for all capture points. Empty takes everything.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -286,7 +287,7 @@ type AgentConfig struct {
 	// Bound of the spool in bytes. Zero: the one of the flags.
 	SpoolBytes uint64 `protobuf:"varint,8,opt,name=spool_bytes,json=spoolBytes,proto3" json:"spool_bytes,omitempty"`
 	// UDP ports of tunnels; unset keeps the well-known ones.
-	TunnelPorts *TunnelPorts `protobuf:"bytes,9,opt,name=tunnel_ports,json=tunnelPorts,proto3" json:"tunnel_ports,omitempty"`
+	TunnelPorts *v1.TunnelPorts `protobuf:"bytes,9,opt,name=tunnel_ports,json=tunnelPorts,proto3" json:"tunnel_ports,omitempty"`
 	// Bound of the flow table in bytes. Zero: the one of the flags.
 	FlowTableBytes uint64 `protobuf:"varint,10,opt,name=flow_table_bytes,json=flowTableBytes,proto3" json:"flow_table_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -379,7 +380,7 @@ func (x *AgentConfig) GetSpoolBytes() uint64 {
 	return 0
 }
 
-func (x *AgentConfig) GetTunnelPorts() *TunnelPorts {
+func (x *AgentConfig) GetTunnelPorts() *v1.TunnelPorts {
 	if x != nil {
 		return x.TunnelPorts
 	}
@@ -391,79 +392,6 @@ func (x *AgentConfig) GetFlowTableBytes() uint64 {
 		return x.FlowTableBytes
 	}
 	return 0
-}
-
-// TunnelPorts lists the UDP ports on which tunnels are opened.
-type TunnelPorts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Usually 4789.
-	Vxlan []uint32 `protobuf:"varint,1,rep,packed,name=vxlan,proto3" json:"vxlan,omitempty"`
-	// Usually 6081.
-	Geneve []uint32 `protobuf:"varint,2,rep,packed,name=geneve,proto3" json:"geneve,omitempty"`
-	// Usually 2152.
-	GtpU []uint32 `protobuf:"varint,3,rep,packed,name=gtp_u,json=gtpU,proto3" json:"gtp_u,omitempty"`
-	// Usually 3544.
-	Teredo        []uint32 `protobuf:"varint,4,rep,packed,name=teredo,proto3" json:"teredo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TunnelPorts) Reset() {
-	*x = TunnelPorts{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TunnelPorts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TunnelPorts) ProtoMessage() {}
-
-func (x *TunnelPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TunnelPorts.ProtoReflect.Descriptor instead.
-func (*TunnelPorts) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *TunnelPorts) GetVxlan() []uint32 {
-	if x != nil {
-		return x.Vxlan
-	}
-	return nil
-}
-
-func (x *TunnelPorts) GetGeneve() []uint32 {
-	if x != nil {
-		return x.Geneve
-	}
-	return nil
-}
-
-func (x *TunnelPorts) GetGtpU() []uint32 {
-	if x != nil {
-		return x.GtpU
-	}
-	return nil
-}
-
-func (x *TunnelPorts) GetTeredo() []uint32 {
-	if x != nil {
-		return x.Teredo
-	}
-	return nil
 }
 
 // ServiceConfig is how collector and inference behave: one row of service_config.
@@ -488,14 +416,14 @@ type ServiceConfig struct {
 	// That share, 0 to 100.
 	CanaryPercent uint32 `protobuf:"varint,9,opt,name=canary_percent,json=canaryPercent,proto3" json:"canary_percent,omitempty"`
 	// UDP ports of tunnels; unset keeps the well-known ones.
-	TunnelPorts   *TunnelPorts `protobuf:"bytes,10,opt,name=tunnel_ports,json=tunnelPorts,proto3" json:"tunnel_ports,omitempty"`
+	TunnelPorts   *v1.TunnelPorts `protobuf:"bytes,10,opt,name=tunnel_ports,json=tunnelPorts,proto3" json:"tunnel_ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceConfig) Reset() {
 	*x = ServiceConfig{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[6]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +435,7 @@ func (x *ServiceConfig) String() string {
 func (*ServiceConfig) ProtoMessage() {}
 
 func (x *ServiceConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[6]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +448,7 @@ func (x *ServiceConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceConfig.ProtoReflect.Descriptor instead.
 func (*ServiceConfig) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ServiceConfig) GetHandOverDeadline() *durationpb.Duration {
@@ -586,7 +514,7 @@ func (x *ServiceConfig) GetCanaryPercent() uint32 {
 	return 0
 }
 
-func (x *ServiceConfig) GetTunnelPorts() *TunnelPorts {
+func (x *ServiceConfig) GetTunnelPorts() *v1.TunnelPorts {
 	if x != nil {
 		return x.TunnelPorts
 	}
@@ -606,7 +534,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[7]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +546,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[7]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +559,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Program) GetLinkType() uint32 {
@@ -673,7 +601,7 @@ type PublishedAgentConfig struct {
 
 func (x *PublishedAgentConfig) Reset() {
 	*x = PublishedAgentConfig{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[8]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +613,7 @@ func (x *PublishedAgentConfig) String() string {
 func (*PublishedAgentConfig) ProtoMessage() {}
 
 func (x *PublishedAgentConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[8]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +626,7 @@ func (x *PublishedAgentConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedAgentConfig.ProtoReflect.Descriptor instead.
 func (*PublishedAgentConfig) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PublishedAgentConfig) GetSchema() uint32 {
@@ -782,7 +710,7 @@ type PublishedServiceConfig struct {
 
 func (x *PublishedServiceConfig) Reset() {
 	*x = PublishedServiceConfig{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[9]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +722,7 @@ func (x *PublishedServiceConfig) String() string {
 func (*PublishedServiceConfig) ProtoMessage() {}
 
 func (x *PublishedServiceConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[9]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +735,7 @@ func (x *PublishedServiceConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedServiceConfig.ProtoReflect.Descriptor instead.
 func (*PublishedServiceConfig) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishedServiceConfig) GetSchema() uint32 {
@@ -886,14 +814,24 @@ type ConfigStatus struct {
 	// From commit at the source to in force.
 	Latency *durationpb.Duration `protobuf:"bytes,8,opt,name=latency,proto3" json:"latency,omitempty"`
 	// When the status was made.
-	StatusTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=status_time,json=statusTime,proto3" json:"status_time,omitempty"`
+	StatusTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=status_time,json=statusTime,proto3" json:"status_time,omitempty"`
+	// "agent", "collector" or "inference".
+	Role string `protobuf:"bytes,10,opt,name=role,proto3" json:"role,omitempty"`
+	// Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+	BootId string `protobuf:"bytes,11,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+	FromCache bool `protobuf:"varint,12,opt,name=from_cache,json=fromCache,proto3" json:"from_cache,omitempty"`
+	// The daemon's version, for people.
+	Version string `protobuf:"bytes,13,opt,name=version,proto3" json:"version,omitempty"`
+	// What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+	Warning       string `protobuf:"bytes,14,opt,name=warning,proto3" json:"warning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigStatus) Reset() {
 	*x = ConfigStatus{}
-	mi := &file_sonde_config_v1_config_proto_msgTypes[10]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +843,7 @@ func (x *ConfigStatus) String() string {
 func (*ConfigStatus) ProtoMessage() {}
 
 func (x *ConfigStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_config_v1_config_proto_msgTypes[10]
+	mi := &file_sonde_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +856,7 @@ func (x *ConfigStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigStatus.ProtoReflect.Descriptor instead.
 func (*ConfigStatus) Descriptor() ([]byte, []int) {
-	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_sonde_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConfigStatus) GetName() string {
@@ -984,11 +922,46 @@ func (x *ConfigStatus) GetStatusTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConfigStatus) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ConfigStatus) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *ConfigStatus) GetFromCache() bool {
+	if x != nil {
+		return x.FromCache
+	}
+	return false
+}
+
+func (x *ConfigStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ConfigStatus) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
+}
+
 var File_sonde_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1csonde/config/v1/config.proto\x12\x0fsonde.config.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n" +
+	"\x1csonde/config/v1/config.proto\x12\x0fsonde.config.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\"/\n" +
 	"\fWatchRequest\x12\x1f\n" +
 	"\vafter_stamp\x18\x01 \x01(\x04R\n" +
 	"afterStamp\"d\n" +
@@ -997,7 +970,7 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\x06config\x18\x02 \x01(\v2%.sonde.config.v1.PublishedAgentConfigR\x06config\"L\n" +
 	"\x13ReportStatusRequest\x125\n" +
 	"\x06status\x18\x01 \x01(\v2\x1d.sonde.config.v1.ConfigStatusR\x06status\"\x16\n" +
-	"\x14ReportStatusResponse\"\xb7\x03\n" +
+	"\x14ReportStatusResponse\"\xb5\x03\n" +
 	"\vAgentConfig\x12%\n" +
 	"\x0ecapture_points\x18\x01 \x03(\tR\rcapturePoints\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x1c\n" +
@@ -1008,19 +981,14 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"snapLength\x12\x1d\n" +
 	"\aenabled\x18\a \x01(\bH\x02R\aenabled\x88\x01\x01\x12\x1f\n" +
 	"\vspool_bytes\x18\b \x01(\x04R\n" +
-	"spoolBytes\x12?\n" +
-	"\ftunnel_ports\x18\t \x01(\v2\x1c.sonde.config.v1.TunnelPortsR\vtunnelPorts\x12(\n" +
+	"spoolBytes\x12=\n" +
+	"\ftunnel_ports\x18\t \x01(\v2\x1a.sonde.flow.v1.TunnelPortsR\vtunnelPorts\x12(\n" +
 	"\x10flow_table_bytes\x18\n" +
 	" \x01(\x04R\x0eflowTableBytesB\x0f\n" +
 	"\r_head_packetsB\x10\n" +
 	"\x0e_payload_bytesB\n" +
 	"\n" +
-	"\b_enabled\"h\n" +
-	"\vTunnelPorts\x12\x14\n" +
-	"\x05vxlan\x18\x01 \x03(\rR\x05vxlan\x12\x16\n" +
-	"\x06geneve\x18\x02 \x03(\rR\x06geneve\x12\x13\n" +
-	"\x05gtp_u\x18\x03 \x03(\rR\x04gtpU\x12\x16\n" +
-	"\x06teredo\x18\x04 \x03(\rR\x06teredo\"\x80\x04\n" +
+	"\b_enabled\"\xfe\x03\n" +
 	"\rServiceConfig\x12G\n" +
 	"\x12hand_over_deadline\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x10handOverDeadline\x12#\n" +
 	"\rsession_bytes\x18\x02 \x01(\x04R\fsessionBytes\x12<\n" +
@@ -1030,9 +998,9 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\rmodel_version\x18\x06 \x01(\tR\fmodelVersion\x12%\n" +
 	"\x0eshadow_version\x18\a \x01(\tR\rshadowVersion\x12%\n" +
 	"\x0ecanary_version\x18\b \x01(\tR\rcanaryVersion\x12%\n" +
-	"\x0ecanary_percent\x18\t \x01(\rR\rcanaryPercent\x12?\n" +
+	"\x0ecanary_percent\x18\t \x01(\rR\rcanaryPercent\x12=\n" +
 	"\ftunnel_ports\x18\n" +
-	" \x01(\v2\x1c.sonde.config.v1.TunnelPortsR\vtunnelPortsB\x0f\n" +
+	" \x01(\v2\x1a.sonde.flow.v1.TunnelPortsR\vtunnelPortsB\x0f\n" +
 	"\r_keep_packets\"J\n" +
 	"\aProgram\x12\x1b\n" +
 	"\tlink_type\x18\x01 \x01(\rR\blinkType\x12\"\n" +
@@ -1056,7 +1024,7 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\x0fsource_position\x18\x06 \x01(\tR\x0esourcePosition\x12;\n" +
 	"\vcommit_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"commitTime\x126\n" +
-	"\x06config\x18\b \x01(\v2\x1e.sonde.config.v1.ServiceConfigR\x06config\"\xeb\x02\n" +
+	"\x06config\x18\b \x01(\v2\x1e.sonde.config.v1.ServiceConfigR\x06config\"\xeb\x03\n" +
 	"\fConfigStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1c.sonde.config.v1.ConfigStateR\x05state\x12'\n" +
@@ -1067,7 +1035,14 @@ const file_sonde_config_v1_config_proto_rawDesc = "" +
 	"\x05field\x18\a \x01(\tR\x05field\x123\n" +
 	"\alatency\x18\b \x01(\v2\x19.google.protobuf.DurationR\alatency\x12;\n" +
 	"\vstatus_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"statusTime*y\n" +
+	"statusTime\x12\x12\n" +
+	"\x04role\x18\n" +
+	" \x01(\tR\x04role\x12\x17\n" +
+	"\aboot_id\x18\v \x01(\tR\x06bootId\x12\x1d\n" +
+	"\n" +
+	"from_cache\x18\f \x01(\bR\tfromCache\x12\x18\n" +
+	"\aversion\x18\r \x01(\tR\aversion\x12\x18\n" +
+	"\awarning\x18\x0e \x01(\tR\awarning*y\n" +
 	"\vConfigState\x12\x1c\n" +
 	"\x18CONFIG_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CONFIG_STATE_APPLYING\x10\x01\x12\x18\n" +
@@ -1090,7 +1065,7 @@ func file_sonde_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_sonde_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sonde_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_sonde_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sonde_config_v1_config_proto_goTypes = []any{
 	(ConfigState)(0),               // 0: sonde.config.v1.ConfigState
 	(*WatchRequest)(nil),           // 1: sonde.config.v1.WatchRequest
@@ -1098,28 +1073,28 @@ var file_sonde_config_v1_config_proto_goTypes = []any{
 	(*ReportStatusRequest)(nil),    // 3: sonde.config.v1.ReportStatusRequest
 	(*ReportStatusResponse)(nil),   // 4: sonde.config.v1.ReportStatusResponse
 	(*AgentConfig)(nil),            // 5: sonde.config.v1.AgentConfig
-	(*TunnelPorts)(nil),            // 6: sonde.config.v1.TunnelPorts
-	(*ServiceConfig)(nil),          // 7: sonde.config.v1.ServiceConfig
-	(*Program)(nil),                // 8: sonde.config.v1.Program
-	(*PublishedAgentConfig)(nil),   // 9: sonde.config.v1.PublishedAgentConfig
-	(*PublishedServiceConfig)(nil), // 10: sonde.config.v1.PublishedServiceConfig
-	(*ConfigStatus)(nil),           // 11: sonde.config.v1.ConfigStatus
+	(*ServiceConfig)(nil),          // 6: sonde.config.v1.ServiceConfig
+	(*Program)(nil),                // 7: sonde.config.v1.Program
+	(*PublishedAgentConfig)(nil),   // 8: sonde.config.v1.PublishedAgentConfig
+	(*PublishedServiceConfig)(nil), // 9: sonde.config.v1.PublishedServiceConfig
+	(*ConfigStatus)(nil),           // 10: sonde.config.v1.ConfigStatus
+	(*v1.TunnelPorts)(nil),         // 11: sonde.flow.v1.TunnelPorts
 	(*durationpb.Duration)(nil),    // 12: google.protobuf.Duration
 	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
 }
 var file_sonde_config_v1_config_proto_depIdxs = []int32{
-	9,  // 0: sonde.config.v1.WatchResponse.config:type_name -> sonde.config.v1.PublishedAgentConfig
-	11, // 1: sonde.config.v1.ReportStatusRequest.status:type_name -> sonde.config.v1.ConfigStatus
-	6,  // 2: sonde.config.v1.AgentConfig.tunnel_ports:type_name -> sonde.config.v1.TunnelPorts
+	8,  // 0: sonde.config.v1.WatchResponse.config:type_name -> sonde.config.v1.PublishedAgentConfig
+	10, // 1: sonde.config.v1.ReportStatusRequest.status:type_name -> sonde.config.v1.ConfigStatus
+	11, // 2: sonde.config.v1.AgentConfig.tunnel_ports:type_name -> sonde.flow.v1.TunnelPorts
 	12, // 3: sonde.config.v1.ServiceConfig.hand_over_deadline:type_name -> google.protobuf.Duration
 	12, // 4: sonde.config.v1.ServiceConfig.keep_results:type_name -> google.protobuf.Duration
 	12, // 5: sonde.config.v1.ServiceConfig.keep_packets:type_name -> google.protobuf.Duration
-	6,  // 6: sonde.config.v1.ServiceConfig.tunnel_ports:type_name -> sonde.config.v1.TunnelPorts
+	11, // 6: sonde.config.v1.ServiceConfig.tunnel_ports:type_name -> sonde.flow.v1.TunnelPorts
 	13, // 7: sonde.config.v1.PublishedAgentConfig.commit_time:type_name -> google.protobuf.Timestamp
 	5,  // 8: sonde.config.v1.PublishedAgentConfig.config:type_name -> sonde.config.v1.AgentConfig
-	8,  // 9: sonde.config.v1.PublishedAgentConfig.programs:type_name -> sonde.config.v1.Program
+	7,  // 9: sonde.config.v1.PublishedAgentConfig.programs:type_name -> sonde.config.v1.Program
 	13, // 10: sonde.config.v1.PublishedServiceConfig.commit_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: sonde.config.v1.PublishedServiceConfig.config:type_name -> sonde.config.v1.ServiceConfig
+	6,  // 11: sonde.config.v1.PublishedServiceConfig.config:type_name -> sonde.config.v1.ServiceConfig
 	0,  // 12: sonde.config.v1.ConfigStatus.state:type_name -> sonde.config.v1.ConfigState
 	12, // 13: sonde.config.v1.ConfigStatus.latency:type_name -> google.protobuf.Duration
 	13, // 14: sonde.config.v1.ConfigStatus.status_time:type_name -> google.protobuf.Timestamp
@@ -1140,14 +1115,14 @@ func file_sonde_config_v1_config_proto_init() {
 		return
 	}
 	file_sonde_config_v1_config_proto_msgTypes[4].OneofWrappers = []any{}
-	file_sonde_config_v1_config_proto_msgTypes[6].OneofWrappers = []any{}
+	file_sonde_config_v1_config_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sonde_config_v1_config_proto_rawDesc), len(file_sonde_config_v1_config_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -368,7 +368,9 @@ type LedgerEntry struct {
 	// What the law leaves over; zero at rest.
 	Residual int64 `protobuf:"varint,17,opt,name=residual,proto3" json:"residual,omitempty"`
 	// The lane is over: its agent ended it in order, or it was lost and closed.
-	Closed        bool `protobuf:"varint,18,opt,name=closed,proto3" json:"closed,omitempty"`
+	Closed bool `protobuf:"varint,18,opt,name=closed,proto3" json:"closed,omitempty"`
+	// Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+	Elsewhere     uint64 `protobuf:"varint,19,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +531,13 @@ func (x *LedgerEntry) GetClosed() bool {
 	return false
 }
 
+func (x *LedgerEntry) GetElsewhere() uint64 {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return 0
+}
+
 // GetLedgerResponse has the ledger.
 type GetLedgerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -603,7 +612,7 @@ const file_sonde_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x12ListAgentsResponse\x12-\n" +
 	"\x06agents\x18\x01 \x03(\v2\x15.sonde.fleet.v1.AgentR\x06agents\"(\n" +
 	"\x10GetLedgerRequest\x12\x14\n" +
-	"\x05agent\x18\x01 \x01(\tR\x05agent\"\x84\x05\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\"\xa2\x05\n" +
 	"\vLedgerEntry\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x12\n" +
@@ -626,7 +635,8 @@ const file_sonde_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x10pending_sessions\x18\x0f \x01(\x04R\x0fpendingSessions\x12%\n" +
 	"\x0estored_packets\x18\x10 \x01(\x04R\rstoredPackets\x12\x1a\n" +
 	"\bresidual\x18\x11 \x01(\x03R\bresidual\x12\x16\n" +
-	"\x06closed\x18\x12 \x01(\bR\x06closed\"}\n" +
+	"\x06closed\x18\x12 \x01(\bR\x06closed\x12\x1c\n" +
+	"\telsewhere\x18\x13 \x01(\x04R\telsewhere\"}\n" +
 	"\x11GetLedgerResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.sonde.fleet.v1.LedgerEntryR\aentries\x121\n" +
 	"\x05total\x18\x02 \x01(\v2\x1b.sonde.fleet.v1.LedgerEntryR\x05total*Z\n" +

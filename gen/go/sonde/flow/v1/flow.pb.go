@@ -520,7 +520,10 @@ type Interface struct {
 	// The device's own name, or the name in a pcapng file's interface block. May be empty.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// LINKTYPE_ number of pcap files (tcpdump.org/linktypes.html).
-	LinkType      uint32 `protobuf:"varint,3,opt,name=link_type,json=linkType,proto3" json:"link_type,omitempty"`
+	LinkType uint32 `protobuf:"varint,3,opt,name=link_type,json=linkType,proto3" json:"link_type,omitempty"`
+	// UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+	// must look on the same.
+	TunnelPorts   *TunnelPorts `protobuf:"bytes,4,opt,name=tunnel_ports,json=tunnelPorts,proto3" json:"tunnel_ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -576,6 +579,86 @@ func (x *Interface) GetLinkType() uint32 {
 	return 0
 }
 
+func (x *Interface) GetTunnelPorts() *TunnelPorts {
+	if x != nil {
+		return x.TunnelPorts
+	}
+	return nil
+}
+
+// TunnelPorts lists the UDP ports on which tunnels are opened, each at most 16. An empty list switches its kind off.
+type TunnelPorts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Usually 4789.
+	Vxlan []uint32 `protobuf:"varint,1,rep,packed,name=vxlan,proto3" json:"vxlan,omitempty"`
+	// Usually 6081.
+	Geneve []uint32 `protobuf:"varint,2,rep,packed,name=geneve,proto3" json:"geneve,omitempty"`
+	// Usually 2152.
+	GtpU []uint32 `protobuf:"varint,3,rep,packed,name=gtp_u,json=gtpU,proto3" json:"gtp_u,omitempty"`
+	// Usually 3544.
+	Teredo        []uint32 `protobuf:"varint,4,rep,packed,name=teredo,proto3" json:"teredo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TunnelPorts) Reset() {
+	*x = TunnelPorts{}
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TunnelPorts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TunnelPorts) ProtoMessage() {}
+
+func (x *TunnelPorts) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TunnelPorts.ProtoReflect.Descriptor instead.
+func (*TunnelPorts) Descriptor() ([]byte, []int) {
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TunnelPorts) GetVxlan() []uint32 {
+	if x != nil {
+		return x.Vxlan
+	}
+	return nil
+}
+
+func (x *TunnelPorts) GetGeneve() []uint32 {
+	if x != nil {
+		return x.Geneve
+	}
+	return nil
+}
+
+func (x *TunnelPorts) GetGtpU() []uint32 {
+	if x != nil {
+		return x.GtpU
+	}
+	return nil
+}
+
+func (x *TunnelPorts) GetTeredo() []uint32 {
+	if x != nil {
+		return x.Teredo
+	}
+	return nil
+}
+
 // Packets is a session's head as columns of equal length, one entry a packet, in the order of the capture. The bytes of
 // all packets lie one behind the other in data.
 type Packets struct {
@@ -604,7 +687,7 @@ type Packets struct {
 
 func (x *Packets) Reset() {
 	*x = Packets{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[4]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +699,7 @@ func (x *Packets) String() string {
 func (*Packets) ProtoMessage() {}
 
 func (x *Packets) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[4]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +712,7 @@ func (x *Packets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packets.ProtoReflect.Descriptor instead.
 func (*Packets) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{4}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Packets) GetBaseTimeNs() int64 {
@@ -720,7 +803,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[5]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +815,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[5]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +828,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{5}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Evidence) GetPacketsHeld() uint32 {
@@ -843,7 +926,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[6]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +938,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[6]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +951,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{6}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Session) GetId() string {
@@ -982,7 +1065,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[7]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1077,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[7]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1090,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{7}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Label) GetName() string {
@@ -1049,7 +1132,7 @@ type Classification struct {
 
 func (x *Classification) Reset() {
 	*x = Classification{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[8]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1144,7 @@ func (x *Classification) String() string {
 func (*Classification) ProtoMessage() {}
 
 func (x *Classification) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[8]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1157,7 @@ func (x *Classification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classification.ProtoReflect.Descriptor instead.
 func (*Classification) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{8}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Classification) GetLabel() string {
@@ -1154,7 +1237,7 @@ type Handshake struct {
 
 func (x *Handshake) Reset() {
 	*x = Handshake{}
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[9]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1249,7 @@ func (x *Handshake) String() string {
 func (*Handshake) ProtoMessage() {}
 
 func (x *Handshake) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_flow_v1_flow_proto_msgTypes[9]
+	mi := &file_sonde_flow_v1_flow_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1262,7 @@ func (x *Handshake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handshake.ProtoReflect.Descriptor instead.
 func (*Handshake) Descriptor() ([]byte, []int) {
-	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{9}
+	return file_sonde_flow_v1_flow_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Handshake) GetServerName() string {
@@ -1255,11 +1338,17 @@ const file_sonde_flow_v1_flow_proto_rawDesc = "" +
 	"end_reason\x18\b \x01(\x0e2\x18.sonde.flow.v1.EndReasonR\tendReason\x12*\n" +
 	"\x11forward_tcp_flags\x18\t \x01(\rR\x0fforwardTcpFlags\x12*\n" +
 	"\x11reverse_tcp_flags\x18\n" +
-	" \x01(\rR\x0freverseTcpFlags\"a\n" +
+	" \x01(\rR\x0freverseTcpFlags\"\xa0\x01\n" +
 	"\tInterface\x12#\n" +
 	"\rcapture_point\x18\x01 \x01(\tR\fcapturePoint\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
-	"\tlink_type\x18\x03 \x01(\rR\blinkType\"\xb4\x02\n" +
+	"\tlink_type\x18\x03 \x01(\rR\blinkType\x12=\n" +
+	"\ftunnel_ports\x18\x04 \x01(\v2\x1a.sonde.flow.v1.TunnelPortsR\vtunnelPorts\"h\n" +
+	"\vTunnelPorts\x12\x14\n" +
+	"\x05vxlan\x18\x01 \x03(\rR\x05vxlan\x12\x16\n" +
+	"\x06geneve\x18\x02 \x03(\rR\x06geneve\x12\x13\n" +
+	"\x05gtp_u\x18\x03 \x03(\rR\x04gtpU\x12\x16\n" +
+	"\x06teredo\x18\x04 \x03(\rR\x06teredo\"\xb4\x02\n" +
 	"\aPackets\x12 \n" +
 	"\fbase_time_ns\x18\x01 \x01(\x10R\n" +
 	"baseTimeNs\x12$\n" +
@@ -1363,7 +1452,7 @@ func file_sonde_flow_v1_flow_proto_rawDescGZIP() []byte {
 }
 
 var file_sonde_flow_v1_flow_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sonde_flow_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sonde_flow_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sonde_flow_v1_flow_proto_goTypes = []any{
 	(TunnelKind)(0),        // 0: sonde.flow.v1.TunnelKind
 	(EndReason)(0),         // 1: sonde.flow.v1.EndReason
@@ -1372,28 +1461,30 @@ var file_sonde_flow_v1_flow_proto_goTypes = []any{
 	(*FiveTuple)(nil),      // 4: sonde.flow.v1.FiveTuple
 	(*Counts)(nil),         // 5: sonde.flow.v1.Counts
 	(*Interface)(nil),      // 6: sonde.flow.v1.Interface
-	(*Packets)(nil),        // 7: sonde.flow.v1.Packets
-	(*Evidence)(nil),       // 8: sonde.flow.v1.Evidence
-	(*Session)(nil),        // 9: sonde.flow.v1.Session
-	(*Label)(nil),          // 10: sonde.flow.v1.Label
-	(*Classification)(nil), // 11: sonde.flow.v1.Classification
-	(*Handshake)(nil),      // 12: sonde.flow.v1.Handshake
+	(*TunnelPorts)(nil),    // 7: sonde.flow.v1.TunnelPorts
+	(*Packets)(nil),        // 8: sonde.flow.v1.Packets
+	(*Evidence)(nil),       // 9: sonde.flow.v1.Evidence
+	(*Session)(nil),        // 10: sonde.flow.v1.Session
+	(*Label)(nil),          // 11: sonde.flow.v1.Label
+	(*Classification)(nil), // 12: sonde.flow.v1.Classification
+	(*Handshake)(nil),      // 13: sonde.flow.v1.Handshake
 }
 var file_sonde_flow_v1_flow_proto_depIdxs = []int32{
 	0,  // 0: sonde.flow.v1.Scope.tunnel:type_name -> sonde.flow.v1.TunnelKind
 	1,  // 1: sonde.flow.v1.Counts.end_reason:type_name -> sonde.flow.v1.EndReason
-	6,  // 2: sonde.flow.v1.Packets.interfaces:type_name -> sonde.flow.v1.Interface
-	3,  // 3: sonde.flow.v1.Session.scope:type_name -> sonde.flow.v1.Scope
-	4,  // 4: sonde.flow.v1.Session.five_tuple:type_name -> sonde.flow.v1.FiveTuple
-	5,  // 5: sonde.flow.v1.Session.counts:type_name -> sonde.flow.v1.Counts
-	7,  // 6: sonde.flow.v1.Session.head:type_name -> sonde.flow.v1.Packets
-	8,  // 7: sonde.flow.v1.Session.evidence:type_name -> sonde.flow.v1.Evidence
-	10, // 8: sonde.flow.v1.Classification.top:type_name -> sonde.flow.v1.Label
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	7,  // 2: sonde.flow.v1.Interface.tunnel_ports:type_name -> sonde.flow.v1.TunnelPorts
+	6,  // 3: sonde.flow.v1.Packets.interfaces:type_name -> sonde.flow.v1.Interface
+	3,  // 4: sonde.flow.v1.Session.scope:type_name -> sonde.flow.v1.Scope
+	4,  // 5: sonde.flow.v1.Session.five_tuple:type_name -> sonde.flow.v1.FiveTuple
+	5,  // 6: sonde.flow.v1.Session.counts:type_name -> sonde.flow.v1.Counts
+	8,  // 7: sonde.flow.v1.Session.head:type_name -> sonde.flow.v1.Packets
+	9,  // 8: sonde.flow.v1.Session.evidence:type_name -> sonde.flow.v1.Evidence
+	11, // 9: sonde.flow.v1.Classification.top:type_name -> sonde.flow.v1.Label
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sonde_flow_v1_flow_proto_init() }
@@ -1407,7 +1498,7 @@ func file_sonde_flow_v1_flow_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sonde_flow_v1_flow_proto_rawDesc), len(file_sonde_flow_v1_flow_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

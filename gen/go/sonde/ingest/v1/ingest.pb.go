@@ -337,9 +337,12 @@ type Hello struct {
 	ConfigRevision uint64 `protobuf:"varint,8,opt,name=config_revision,json=configRevision,proto3" json:"config_revision,omitempty"`
 	// Lanes of earlier epochs of this agent that ended without being drained, with what they had counted at the end. The
 	// collector books what they had accepted and it never applied as lost_crash.
-	Lost          []*LostLane `protobuf:"bytes,9,rep,name=lost,proto3" json:"lost,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Lost []*LostLane `protobuf:"bytes,9,rep,name=lost,proto3" json:"lost,omitempty"`
+	// Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+	// stored elsewhere.
+	DurablePackets uint64 `protobuf:"varint,10,opt,name=durable_packets,json=durablePackets,proto3" json:"durable_packets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -433,6 +436,13 @@ func (x *Hello) GetLost() []*LostLane {
 		return x.Lost
 	}
 	return nil
+}
+
+func (x *Hello) GetDurablePackets() uint64 {
+	if x != nil {
+		return x.DurablePackets
+	}
+	return 0
 }
 
 // CapturePoint is one place where the agent captures.
@@ -1386,7 +1396,7 @@ const file_sonde_ingest_v1_ingest_proto_rawDesc = "" +
 	"\trejection\x18\x03 \x01(\v2\x1a.sonde.ingest.v1.RejectionH\x00R\trejection\x12:\n" +
 	"\tdirective\x18\x04 \x01(\v2\x1a.sonde.ingest.v1.DirectiveH\x00R\tdirective\x12.\n" +
 	"\x05drain\x18\x05 \x01(\v2\x16.sonde.ingest.v1.DrainH\x00R\x05drainB\t\n" +
-	"\amessage\"\x85\x03\n" +
+	"\amessage\"\xae\x03\n" +
 	"\x05Hello\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\rR\x04lane\x128\n" +
@@ -1396,7 +1406,9 @@ const file_sonde_ingest_v1_ingest_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12D\n" +
 	"\x0ecapture_points\x18\a \x03(\v2\x1d.sonde.ingest.v1.CapturePointR\rcapturePoints\x12'\n" +
 	"\x0fconfig_revision\x18\b \x01(\x04R\x0econfigRevision\x12-\n" +
-	"\x04lost\x18\t \x03(\v2\x19.sonde.ingest.v1.LostLaneR\x04lost\":\n" +
+	"\x04lost\x18\t \x03(\v2\x19.sonde.ingest.v1.LostLaneR\x04lost\x12'\n" +
+	"\x0fdurable_packets\x18\n" +
+	" \x01(\x04R\x0edurablePackets\":\n" +
 	"\fCapturePoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\"k\n" +

@@ -24,39 +24,38 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sonde.flow.v1 import flow_pb2 as sonde_dot_flow_dot_v1_dot_flow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csonde/config/v1/config.proto\x12\x0fsonde.config.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"#\n\x0cWatchRequest\x12\x13\n\x0b\x61\x66ter_stamp\x18\x01 \x01(\x04\"U\n\rWatchResponse\x12\r\n\x05stamp\x18\x01 \x01(\x04\x12\x35\n\x06\x63onfig\x18\x02 \x01(\x0b\x32%.sonde.config.v1.PublishedAgentConfig\"D\n\x13ReportStatusRequest\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.sonde.config.v1.ConfigStatus\"\x16\n\x14ReportStatusResponse\"\xbc\x02\n\x0b\x41gentConfig\x12\x16\n\x0e\x63\x61pture_points\x18\x01 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tcollector\x18\x03 \x01(\t\x12\x19\n\x0chead_packets\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rpayload_bytes\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x13\n\x0bsnap_length\x18\x06 \x01(\r\x12\x14\n\x07\x65nabled\x18\x07 \x01(\x08H\x02\x88\x01\x01\x12\x13\n\x0bspool_bytes\x18\x08 \x01(\x04\x12\x32\n\x0ctunnel_ports\x18\t \x01(\x0b\x32\x1c.sonde.config.v1.TunnelPorts\x12\x18\n\x10\x66low_table_bytes\x18\n \x01(\x04\x42\x0f\n\r_head_packetsB\x10\n\x0e_payload_bytesB\n\n\x08_enabled\"K\n\x0bTunnelPorts\x12\r\n\x05vxlan\x18\x01 \x03(\r\x12\x0e\n\x06geneve\x18\x02 \x03(\r\x12\r\n\x05gtp_u\x18\x03 \x03(\r\x12\x0e\n\x06teredo\x18\x04 \x03(\r\"\xf7\x02\n\rServiceConfig\x12\x35\n\x12hand_over_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rsession_bytes\x18\x02 \x01(\x04\x12/\n\x0ckeep_results\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x0ckeep_packets\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12\x16\n\x0eshadow_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61nary_version\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61nary_percent\x18\t \x01(\r\x12\x32\n\x0ctunnel_ports\x18\n \x01(\x0b\x32\x1c.sonde.config.v1.TunnelPortsB\x0f\n\r_keep_packets\"2\n\x07Program\x12\x11\n\tlink_type\x18\x01 \x01(\r\x12\x14\n\x0cinstructions\x18\x02 \x01(\x0c\"\xf8\x01\n\x14PublishedAgentConfig\x12\x0e\n\x06schema\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04hash\x18\x04 \x01(\t\x12\x17\n\x0fsource_position\x18\x05 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x63onfig\x18\x07 \x01(\x0b\x32\x1c.sonde.config.v1.AgentConfig\x12*\n\x08programs\x18\x08 \x03(\x0b\x32\x18.sonde.config.v1.Program\"\xde\x01\n\x16PublishedServiceConfig\x12\x0e\n\x06schema\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x0c\n\x04hash\x18\x05 \x01(\t\x12\x17\n\x0fsource_position\x18\x06 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x63onfig\x18\x08 \x01(\x0b\x32\x1e.sonde.config.v1.ServiceConfig\"\x8d\x02\n\x0c\x43onfigStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.sonde.config.v1.ConfigState\x12\x17\n\x0fwanted_revision\x18\x03 \x01(\x04\x12\x18\n\x10running_revision\x18\x04 \x01(\x04\x12\x14\n\x0crunning_hash\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\r\n\x05\x66ield\x18\x07 \x01(\t\x12*\n\x07latency\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0bstatus_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp*y\n\x0b\x43onfigState\x12\x1c\n\x18\x43ONFIG_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONFIG_STATE_APPLYING\x10\x01\x12\x18\n\x14\x43ONFIG_STATE_APPLIED\x10\x02\x12\x17\n\x13\x43ONFIG_STATE_FAILED\x10\x03\x32\xb6\x01\n\rConfigService\x12H\n\x05Watch\x12\x1d.sonde.config.v1.WatchRequest\x1a\x1e.sonde.config.v1.WatchResponse0\x01\x12[\n\x0cReportStatus\x12$.sonde.config.v1.ReportStatusRequest\x1a%.sonde.config.v1.ReportStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csonde/config/v1/config.proto\x12\x0fsonde.config.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\"#\n\x0cWatchRequest\x12\x13\n\x0b\x61\x66ter_stamp\x18\x01 \x01(\x04\"U\n\rWatchResponse\x12\r\n\x05stamp\x18\x01 \x01(\x04\x12\x35\n\x06\x63onfig\x18\x02 \x01(\x0b\x32%.sonde.config.v1.PublishedAgentConfig\"D\n\x13ReportStatusRequest\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.sonde.config.v1.ConfigStatus\"\x16\n\x14ReportStatusResponse\"\xba\x02\n\x0b\x41gentConfig\x12\x16\n\x0e\x63\x61pture_points\x18\x01 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tcollector\x18\x03 \x01(\t\x12\x19\n\x0chead_packets\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rpayload_bytes\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x13\n\x0bsnap_length\x18\x06 \x01(\r\x12\x14\n\x07\x65nabled\x18\x07 \x01(\x08H\x02\x88\x01\x01\x12\x13\n\x0bspool_bytes\x18\x08 \x01(\x04\x12\x30\n\x0ctunnel_ports\x18\t \x01(\x0b\x32\x1a.sonde.flow.v1.TunnelPorts\x12\x18\n\x10\x66low_table_bytes\x18\n \x01(\x04\x42\x0f\n\r_head_packetsB\x10\n\x0e_payload_bytesB\n\n\x08_enabled\"\xf5\x02\n\rServiceConfig\x12\x35\n\x12hand_over_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rsession_bytes\x18\x02 \x01(\x04\x12/\n\x0ckeep_results\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x0ckeep_packets\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12\x16\n\x0eshadow_version\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61nary_version\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61nary_percent\x18\t \x01(\r\x12\x30\n\x0ctunnel_ports\x18\n \x01(\x0b\x32\x1a.sonde.flow.v1.TunnelPortsB\x0f\n\r_keep_packets\"2\n\x07Program\x12\x11\n\tlink_type\x18\x01 \x01(\r\x12\x14\n\x0cinstructions\x18\x02 \x01(\x0c\"\xf8\x01\n\x14PublishedAgentConfig\x12\x0e\n\x06schema\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04hash\x18\x04 \x01(\t\x12\x17\n\x0fsource_position\x18\x05 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x63onfig\x18\x07 \x01(\x0b\x32\x1c.sonde.config.v1.AgentConfig\x12*\n\x08programs\x18\x08 \x03(\x0b\x32\x18.sonde.config.v1.Program\"\xde\x01\n\x16PublishedServiceConfig\x12\x0e\n\x06schema\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x0c\n\x04hash\x18\x05 \x01(\t\x12\x17\n\x0fsource_position\x18\x06 \x01(\t\x12/\n\x0b\x63ommit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x63onfig\x18\x08 \x01(\x0b\x32\x1e.sonde.config.v1.ServiceConfig\"\xe2\x02\n\x0c\x43onfigStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.sonde.config.v1.ConfigState\x12\x17\n\x0fwanted_revision\x18\x03 \x01(\x04\x12\x18\n\x10running_revision\x18\x04 \x01(\x04\x12\x14\n\x0crunning_hash\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\r\n\x05\x66ield\x18\x07 \x01(\t\x12*\n\x07latency\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0bstatus_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04role\x18\n \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x0b \x01(\t\x12\x12\n\nfrom_cache\x18\x0c \x01(\x08\x12\x0f\n\x07version\x18\r \x01(\t\x12\x0f\n\x07warning\x18\x0e \x01(\t*y\n\x0b\x43onfigState\x12\x1c\n\x18\x43ONFIG_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43ONFIG_STATE_APPLYING\x10\x01\x12\x18\n\x14\x43ONFIG_STATE_APPLIED\x10\x02\x12\x17\n\x13\x43ONFIG_STATE_FAILED\x10\x03\x32\xb6\x01\n\rConfigService\x12H\n\x05Watch\x12\x1d.sonde.config.v1.WatchRequest\x1a\x1e.sonde.config.v1.WatchResponse0\x01\x12[\n\x0cReportStatus\x12$.sonde.config.v1.ReportStatusRequest\x1a%.sonde.config.v1.ReportStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sonde.config.v1.config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFIGSTATE']._serialized_start=1906
-  _globals['_CONFIGSTATE']._serialized_end=2027
-  _globals['_WATCHREQUEST']._serialized_start=114
-  _globals['_WATCHREQUEST']._serialized_end=149
-  _globals['_WATCHRESPONSE']._serialized_start=151
-  _globals['_WATCHRESPONSE']._serialized_end=236
-  _globals['_REPORTSTATUSREQUEST']._serialized_start=238
-  _globals['_REPORTSTATUSREQUEST']._serialized_end=306
-  _globals['_REPORTSTATUSRESPONSE']._serialized_start=308
-  _globals['_REPORTSTATUSRESPONSE']._serialized_end=330
-  _globals['_AGENTCONFIG']._serialized_start=333
-  _globals['_AGENTCONFIG']._serialized_end=649
-  _globals['_TUNNELPORTS']._serialized_start=651
-  _globals['_TUNNELPORTS']._serialized_end=726
-  _globals['_SERVICECONFIG']._serialized_start=729
-  _globals['_SERVICECONFIG']._serialized_end=1104
-  _globals['_PROGRAM']._serialized_start=1106
-  _globals['_PROGRAM']._serialized_end=1156
-  _globals['_PUBLISHEDAGENTCONFIG']._serialized_start=1159
-  _globals['_PUBLISHEDAGENTCONFIG']._serialized_end=1407
-  _globals['_PUBLISHEDSERVICECONFIG']._serialized_start=1410
-  _globals['_PUBLISHEDSERVICECONFIG']._serialized_end=1632
-  _globals['_CONFIGSTATUS']._serialized_start=1635
-  _globals['_CONFIGSTATUS']._serialized_end=1904
-  _globals['_CONFIGSERVICE']._serialized_start=2030
-  _globals['_CONFIGSERVICE']._serialized_end=2212
+  _globals['_CONFIGSTATE']._serialized_start=1936
+  _globals['_CONFIGSTATE']._serialized_end=2057
+  _globals['_WATCHREQUEST']._serialized_start=140
+  _globals['_WATCHREQUEST']._serialized_end=175
+  _globals['_WATCHRESPONSE']._serialized_start=177
+  _globals['_WATCHRESPONSE']._serialized_end=262
+  _globals['_REPORTSTATUSREQUEST']._serialized_start=264
+  _globals['_REPORTSTATUSREQUEST']._serialized_end=332
+  _globals['_REPORTSTATUSRESPONSE']._serialized_start=334
+  _globals['_REPORTSTATUSRESPONSE']._serialized_end=356
+  _globals['_AGENTCONFIG']._serialized_start=359
+  _globals['_AGENTCONFIG']._serialized_end=673
+  _globals['_SERVICECONFIG']._serialized_start=676
+  _globals['_SERVICECONFIG']._serialized_end=1049
+  _globals['_PROGRAM']._serialized_start=1051
+  _globals['_PROGRAM']._serialized_end=1101
+  _globals['_PUBLISHEDAGENTCONFIG']._serialized_start=1104
+  _globals['_PUBLISHEDAGENTCONFIG']._serialized_end=1352
+  _globals['_PUBLISHEDSERVICECONFIG']._serialized_start=1355
+  _globals['_PUBLISHEDSERVICECONFIG']._serialized_end=1577
+  _globals['_CONFIGSTATUS']._serialized_start=1580
+  _globals['_CONFIGSTATUS']._serialized_end=1934
+  _globals['_CONFIGSERVICE']._serialized_start=2060
+  _globals['_CONFIGSERVICE']._serialized_end=2242
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sonde.flow.v1 import flow_pb2 as _flow_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -66,21 +67,9 @@ class AgentConfig(_message.Message):
     snap_length: int
     enabled: bool
     spool_bytes: int
-    tunnel_ports: TunnelPorts
+    tunnel_ports: _flow_pb2.TunnelPorts
     flow_table_bytes: int
-    def __init__(self, capture_points: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., collector: _Optional[str] = ..., head_packets: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., snap_length: _Optional[int] = ..., enabled: _Optional[bool] = ..., spool_bytes: _Optional[int] = ..., tunnel_ports: _Optional[_Union[TunnelPorts, _Mapping]] = ..., flow_table_bytes: _Optional[int] = ...) -> None: ...
-
-class TunnelPorts(_message.Message):
-    __slots__ = ("vxlan", "geneve", "gtp_u", "teredo")
-    VXLAN_FIELD_NUMBER: _ClassVar[int]
-    GENEVE_FIELD_NUMBER: _ClassVar[int]
-    GTP_U_FIELD_NUMBER: _ClassVar[int]
-    TEREDO_FIELD_NUMBER: _ClassVar[int]
-    vxlan: _containers.RepeatedScalarFieldContainer[int]
-    geneve: _containers.RepeatedScalarFieldContainer[int]
-    gtp_u: _containers.RepeatedScalarFieldContainer[int]
-    teredo: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, vxlan: _Optional[_Iterable[int]] = ..., geneve: _Optional[_Iterable[int]] = ..., gtp_u: _Optional[_Iterable[int]] = ..., teredo: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, capture_points: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., collector: _Optional[str] = ..., head_packets: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., snap_length: _Optional[int] = ..., enabled: _Optional[bool] = ..., spool_bytes: _Optional[int] = ..., tunnel_ports: _Optional[_Union[_flow_pb2.TunnelPorts, _Mapping]] = ..., flow_table_bytes: _Optional[int] = ...) -> None: ...
 
 class ServiceConfig(_message.Message):
     __slots__ = ("hand_over_deadline", "session_bytes", "keep_results", "keep_packets", "model", "model_version", "shadow_version", "canary_version", "canary_percent", "tunnel_ports")
@@ -103,8 +92,8 @@ class ServiceConfig(_message.Message):
     shadow_version: str
     canary_version: str
     canary_percent: int
-    tunnel_ports: TunnelPorts
-    def __init__(self, hand_over_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., session_bytes: _Optional[int] = ..., keep_results: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_packets: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., shadow_version: _Optional[str] = ..., canary_version: _Optional[str] = ..., canary_percent: _Optional[int] = ..., tunnel_ports: _Optional[_Union[TunnelPorts, _Mapping]] = ...) -> None: ...
+    tunnel_ports: _flow_pb2.TunnelPorts
+    def __init__(self, hand_over_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., session_bytes: _Optional[int] = ..., keep_results: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_packets: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., shadow_version: _Optional[str] = ..., canary_version: _Optional[str] = ..., canary_percent: _Optional[int] = ..., tunnel_ports: _Optional[_Union[_flow_pb2.TunnelPorts, _Mapping]] = ...) -> None: ...
 
 class Program(_message.Message):
     __slots__ = ("link_type", "instructions")
@@ -155,7 +144,7 @@ class PublishedServiceConfig(_message.Message):
     def __init__(self, schema: _Optional[int] = ..., role: _Optional[str] = ..., name: _Optional[str] = ..., revision: _Optional[int] = ..., hash: _Optional[str] = ..., source_position: _Optional[str] = ..., commit_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., config: _Optional[_Union[ServiceConfig, _Mapping]] = ...) -> None: ...
 
 class ConfigStatus(_message.Message):
-    __slots__ = ("name", "state", "wanted_revision", "running_revision", "running_hash", "error", "field", "latency", "status_time")
+    __slots__ = ("name", "state", "wanted_revision", "running_revision", "running_hash", "error", "field", "latency", "status_time", "role", "boot_id", "from_cache", "version", "warning")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     WANTED_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +154,11 @@ class ConfigStatus(_message.Message):
     FIELD_FIELD_NUMBER: _ClassVar[int]
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     STATUS_TIME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_CACHE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WARNING_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: ConfigState
     wanted_revision: int
@@ -174,4 +168,9 @@ class ConfigStatus(_message.Message):
     field: str
     latency: _duration_pb2.Duration
     status_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ConfigState, str]] = ..., wanted_revision: _Optional[int] = ..., running_revision: _Optional[int] = ..., running_hash: _Optional[str] = ..., error: _Optional[str] = ..., field: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., status_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    role: str
+    boot_id: str
+    from_cache: bool
+    version: str
+    warning: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ConfigState, str]] = ..., wanted_revision: _Optional[int] = ..., running_revision: _Optional[int] = ..., running_hash: _Optional[str] = ..., error: _Optional[str] = ..., field: _Optional[str] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., status_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., role: _Optional[str] = ..., boot_id: _Optional[str] = ..., from_cache: _Optional[bool] = ..., version: _Optional[str] = ..., warning: _Optional[str] = ...) -> None: ...

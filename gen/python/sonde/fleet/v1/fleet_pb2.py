@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sonde.ingest.v1 import ingest_pb2 as sonde_dot_ingest_dot_v1_dot_ingest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asonde/fleet/v1/fleet.proto\x12\x0esonde.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csonde/ingest/v1/ingest.proto\"\xfc\x01\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sonde.fleet.v1.AgentState\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x35\n\x0e\x63\x61pture_points\x18\x04 \x03(\x0b\x32\x1d.sonde.ingest.v1.CapturePoint\x12\x17\n\x0f\x63onfig_revision\x18\x05 \x01(\x04\x12\r\n\x05\x65poch\x18\x06 \x01(\x06\x12\r\n\x05lanes\x18\x07 \x01(\r\x12-\n\tseen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04peer\x18\t \x01(\t\"\x13\n\x11ListAgentsRequest\";\n\x12ListAgentsResponse\x12%\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x15.sonde.fleet.v1.Agent\"!\n\x10GetLedgerRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\"\xb2\x03\n\x0bLedgerEntry\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0c\n\x04lane\x18\x03 \x01(\r\x12+\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x19.sonde.ingest.v1.Counters\x12-\n\x05spool\x18\x05 \x01(\x0b\x32\x1e.sonde.ingest.v1.SpoolCounters\x12\x19\n\x11received_sequence\x18\x06 \x01(\x04\x12\x18\n\x10\x64urable_sequence\x18\x07 \x01(\x04\x12\x15\n\rgap_sequences\x18\x08 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\t \x01(\x04\x12\x12\n\nmismatched\x18\n \x01(\x04\x12\x10\n\x08rejected\x18\x0b \x01(\x04\x12\x12\n\nlost_crash\x18\x0c \x01(\x04\x12\x17\n\x0fopened_sessions\x18\r \x01(\x04\x12\x17\n\x0fstored_sessions\x18\x0e \x01(\x04\x12\x18\n\x10pending_sessions\x18\x0f \x01(\x04\x12\x16\n\x0estored_packets\x18\x10 \x01(\x04\x12\x10\n\x08residual\x18\x11 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x12 \x01(\x08\"m\n\x11GetLedgerResponse\x12,\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1b.sonde.fleet.v1.LedgerEntry\x12*\n\x05total\x18\x02 \x01(\x0b\x32\x1b.sonde.fleet.v1.LedgerEntry*Z\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_STATE_CONNECTED\x10\x01\x12\x14\n\x10\x41GENT_STATE_AWAY\x10\x02\x32\xb5\x01\n\x0c\x46leetService\x12S\n\nListAgents\x12!.sonde.fleet.v1.ListAgentsRequest\x1a\".sonde.fleet.v1.ListAgentsResponse\x12P\n\tGetLedger\x12 .sonde.fleet.v1.GetLedgerRequest\x1a!.sonde.fleet.v1.GetLedgerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asonde/fleet/v1/fleet.proto\x12\x0esonde.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1csonde/ingest/v1/ingest.proto\"\xfc\x01\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.sonde.fleet.v1.AgentState\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x35\n\x0e\x63\x61pture_points\x18\x04 \x03(\x0b\x32\x1d.sonde.ingest.v1.CapturePoint\x12\x17\n\x0f\x63onfig_revision\x18\x05 \x01(\x04\x12\r\n\x05\x65poch\x18\x06 \x01(\x06\x12\r\n\x05lanes\x18\x07 \x01(\r\x12-\n\tseen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04peer\x18\t \x01(\t\"\x13\n\x11ListAgentsRequest\";\n\x12ListAgentsResponse\x12%\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x15.sonde.fleet.v1.Agent\"!\n\x10GetLedgerRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\"\xc5\x03\n\x0bLedgerEntry\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x06\x12\x0c\n\x04lane\x18\x03 \x01(\r\x12+\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x19.sonde.ingest.v1.Counters\x12-\n\x05spool\x18\x05 \x01(\x0b\x32\x1e.sonde.ingest.v1.SpoolCounters\x12\x19\n\x11received_sequence\x18\x06 \x01(\x04\x12\x18\n\x10\x64urable_sequence\x18\x07 \x01(\x04\x12\x15\n\rgap_sequences\x18\x08 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\t \x01(\x04\x12\x12\n\nmismatched\x18\n \x01(\x04\x12\x10\n\x08rejected\x18\x0b \x01(\x04\x12\x12\n\nlost_crash\x18\x0c \x01(\x04\x12\x17\n\x0fopened_sessions\x18\r \x01(\x04\x12\x17\n\x0fstored_sessions\x18\x0e \x01(\x04\x12\x18\n\x10pending_sessions\x18\x0f \x01(\x04\x12\x16\n\x0estored_packets\x18\x10 \x01(\x04\x12\x10\n\x08residual\x18\x11 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x12 \x01(\x08\x12\x11\n\telsewhere\x18\x13 \x01(\x04\"m\n\x11GetLedgerResponse\x12,\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1b.sonde.fleet.v1.LedgerEntry\x12*\n\x05total\x18\x02 \x01(\x0b\x32\x1b.sonde.fleet.v1.LedgerEntry*Z\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_STATE_CONNECTED\x10\x01\x12\x14\n\x10\x41GENT_STATE_AWAY\x10\x02\x32\xb5\x01\n\x0c\x46leetService\x12S\n\nListAgents\x12!.sonde.fleet.v1.ListAgentsRequest\x1a\".sonde.fleet.v1.ListAgentsResponse\x12P\n\tGetLedger\x12 .sonde.fleet.v1.GetLedgerRequest\x1a!.sonde.fleet.v1.GetLedgerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sonde.fleet.v1.fleet_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTSTATE']._serialized_start=1029
-  _globals['_AGENTSTATE']._serialized_end=1119
+  _globals['_AGENTSTATE']._serialized_start=1048
+  _globals['_AGENTSTATE']._serialized_end=1138
   _globals['_AGENT']._serialized_start=110
   _globals['_AGENT']._serialized_end=362
   _globals['_LISTAGENTSREQUEST']._serialized_start=364
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLEDGERREQUEST']._serialized_start=446
   _globals['_GETLEDGERREQUEST']._serialized_end=479
   _globals['_LEDGERENTRY']._serialized_start=482
-  _globals['_LEDGERENTRY']._serialized_end=916
-  _globals['_GETLEDGERRESPONSE']._serialized_start=918
-  _globals['_GETLEDGERRESPONSE']._serialized_end=1027
-  _globals['_FLEETSERVICE']._serialized_start=1122
-  _globals['_FLEETSERVICE']._serialized_end=1303
+  _globals['_LEDGERENTRY']._serialized_end=935
+  _globals['_GETLEDGERRESPONSE']._serialized_start=937
+  _globals['_GETLEDGERRESPONSE']._serialized_end=1046
+  _globals['_FLEETSERVICE']._serialized_start=1141
+  _globals['_FLEETSERVICE']._serialized_end=1322
 # @@protoc_insertion_point(module_scope)

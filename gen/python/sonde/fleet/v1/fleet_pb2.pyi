@@ -59,7 +59,7 @@ class GetLedgerRequest(_message.Message):
     def __init__(self, agent: _Optional[str] = ...) -> None: ...
 
 class LedgerEntry(_message.Message):
-    __slots__ = ("agent", "epoch", "lane", "counters", "spool", "received_sequence", "durable_sequence", "gap_sequences", "applied", "mismatched", "rejected", "lost_crash", "opened_sessions", "stored_sessions", "pending_sessions", "stored_packets", "residual", "closed")
+    __slots__ = ("agent", "epoch", "lane", "counters", "spool", "received_sequence", "durable_sequence", "gap_sequences", "applied", "mismatched", "rejected", "lost_crash", "opened_sessions", "stored_sessions", "pending_sessions", "stored_packets", "residual", "closed", "elsewhere")
     AGENT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class LedgerEntry(_message.Message):
     STORED_PACKETS_FIELD_NUMBER: _ClassVar[int]
     RESIDUAL_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
+    ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
     agent: str
     epoch: int
     lane: int
@@ -96,7 +97,8 @@ class LedgerEntry(_message.Message):
     stored_packets: int
     residual: int
     closed: bool
-    def __init__(self, agent: _Optional[str] = ..., epoch: _Optional[int] = ..., lane: _Optional[int] = ..., counters: _Optional[_Union[_ingest_pb2.Counters, _Mapping]] = ..., spool: _Optional[_Union[_ingest_pb2.SpoolCounters, _Mapping]] = ..., received_sequence: _Optional[int] = ..., durable_sequence: _Optional[int] = ..., gap_sequences: _Optional[int] = ..., applied: _Optional[int] = ..., mismatched: _Optional[int] = ..., rejected: _Optional[int] = ..., lost_crash: _Optional[int] = ..., opened_sessions: _Optional[int] = ..., stored_sessions: _Optional[int] = ..., pending_sessions: _Optional[int] = ..., stored_packets: _Optional[int] = ..., residual: _Optional[int] = ..., closed: _Optional[bool] = ...) -> None: ...
+    elsewhere: int
+    def __init__(self, agent: _Optional[str] = ..., epoch: _Optional[int] = ..., lane: _Optional[int] = ..., counters: _Optional[_Union[_ingest_pb2.Counters, _Mapping]] = ..., spool: _Optional[_Union[_ingest_pb2.SpoolCounters, _Mapping]] = ..., received_sequence: _Optional[int] = ..., durable_sequence: _Optional[int] = ..., gap_sequences: _Optional[int] = ..., applied: _Optional[int] = ..., mismatched: _Optional[int] = ..., rejected: _Optional[int] = ..., lost_crash: _Optional[int] = ..., opened_sessions: _Optional[int] = ..., stored_sessions: _Optional[int] = ..., pending_sessions: _Optional[int] = ..., stored_packets: _Optional[int] = ..., residual: _Optional[int] = ..., closed: _Optional[bool] = ..., elsewhere: _Optional[int] = ...) -> None: ...
 
 class GetLedgerResponse(_message.Message):
     __slots__ = ("entries", "total")

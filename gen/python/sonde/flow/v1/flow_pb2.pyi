@@ -109,14 +109,28 @@ class Counts(_message.Message):
     def __init__(self, forward_packets: _Optional[int] = ..., forward_bytes: _Optional[int] = ..., reverse_packets: _Optional[int] = ..., reverse_bytes: _Optional[int] = ..., opened_time_ns: _Optional[int] = ..., last_time_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., end_reason: _Optional[_Union[EndReason, str]] = ..., forward_tcp_flags: _Optional[int] = ..., reverse_tcp_flags: _Optional[int] = ...) -> None: ...
 
 class Interface(_message.Message):
-    __slots__ = ("capture_point", "name", "link_type")
+    __slots__ = ("capture_point", "name", "link_type", "tunnel_ports")
     CAPTURE_POINT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     LINK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    TUNNEL_PORTS_FIELD_NUMBER: _ClassVar[int]
     capture_point: str
     name: str
     link_type: int
-    def __init__(self, capture_point: _Optional[str] = ..., name: _Optional[str] = ..., link_type: _Optional[int] = ...) -> None: ...
+    tunnel_ports: TunnelPorts
+    def __init__(self, capture_point: _Optional[str] = ..., name: _Optional[str] = ..., link_type: _Optional[int] = ..., tunnel_ports: _Optional[_Union[TunnelPorts, _Mapping]] = ...) -> None: ...
+
+class TunnelPorts(_message.Message):
+    __slots__ = ("vxlan", "geneve", "gtp_u", "teredo")
+    VXLAN_FIELD_NUMBER: _ClassVar[int]
+    GENEVE_FIELD_NUMBER: _ClassVar[int]
+    GTP_U_FIELD_NUMBER: _ClassVar[int]
+    TEREDO_FIELD_NUMBER: _ClassVar[int]
+    vxlan: _containers.RepeatedScalarFieldContainer[int]
+    geneve: _containers.RepeatedScalarFieldContainer[int]
+    gtp_u: _containers.RepeatedScalarFieldContainer[int]
+    teredo: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, vxlan: _Optional[_Iterable[int]] = ..., geneve: _Optional[_Iterable[int]] = ..., gtp_u: _Optional[_Iterable[int]] = ..., teredo: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Packets(_message.Message):
     __slots__ = ("base_time_ns", "time_deltas_ns", "captured", "missing", "flags", "interface_indexes", "ordinals", "interfaces", "data")

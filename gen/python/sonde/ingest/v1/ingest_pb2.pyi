@@ -49,7 +49,7 @@ class IngestResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ..., directive: _Optional[_Union[Directive, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("epoch", "lane", "first_available_sequence", "last_durable_sequence", "last_sent_sequence", "version", "capture_points", "config_revision", "lost")
+    __slots__ = ("epoch", "lane", "first_available_sequence", "last_durable_sequence", "last_sent_sequence", "version", "capture_points", "config_revision", "lost", "durable_packets")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
     FIRST_AVAILABLE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class Hello(_message.Message):
     CAPTURE_POINTS_FIELD_NUMBER: _ClassVar[int]
     CONFIG_REVISION_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_PACKETS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     lane: int
     first_available_sequence: int
@@ -68,7 +69,8 @@ class Hello(_message.Message):
     capture_points: _containers.RepeatedCompositeFieldContainer[CapturePoint]
     config_revision: int
     lost: _containers.RepeatedCompositeFieldContainer[LostLane]
-    def __init__(self, epoch: _Optional[int] = ..., lane: _Optional[int] = ..., first_available_sequence: _Optional[int] = ..., last_durable_sequence: _Optional[int] = ..., last_sent_sequence: _Optional[int] = ..., version: _Optional[str] = ..., capture_points: _Optional[_Iterable[_Union[CapturePoint, _Mapping]]] = ..., config_revision: _Optional[int] = ..., lost: _Optional[_Iterable[_Union[LostLane, _Mapping]]] = ...) -> None: ...
+    durable_packets: int
+    def __init__(self, epoch: _Optional[int] = ..., lane: _Optional[int] = ..., first_available_sequence: _Optional[int] = ..., last_durable_sequence: _Optional[int] = ..., last_sent_sequence: _Optional[int] = ..., version: _Optional[str] = ..., capture_points: _Optional[_Iterable[_Union[CapturePoint, _Mapping]]] = ..., config_revision: _Optional[int] = ..., lost: _Optional[_Iterable[_Union[LostLane, _Mapping]]] = ..., durable_packets: _Optional[int] = ...) -> None: ...
 
 class CapturePoint(_message.Message):
     __slots__ = ("name", "filter")

@@ -8,13 +8,15 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { TunnelPorts } from "../../flow/v1/flow_pb.js";
+import { file_sonde_flow_v1_flow } from "../../flow/v1/flow_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sonde/config/v1/config.proto.
  */
 export const file_sonde_config_v1_config: GenFile = /*@__PURE__*/
-  fileDesc("Chxzb25kZS9jb25maWcvdjEvY29uZmlnLnByb3RvEg9zb25kZS5jb25maWcudjEiIwoMV2F0Y2hSZXF1ZXN0EhMKC2FmdGVyX3N0YW1wGAEgASgEIlUKDVdhdGNoUmVzcG9uc2USDQoFc3RhbXAYASABKAQSNQoGY29uZmlnGAIgASgLMiUuc29uZGUuY29uZmlnLnYxLlB1Ymxpc2hlZEFnZW50Q29uZmlnIkQKE1JlcG9ydFN0YXR1c1JlcXVlc3QSLQoGc3RhdHVzGAEgASgLMh0uc29uZGUuY29uZmlnLnYxLkNvbmZpZ1N0YXR1cyIWChRSZXBvcnRTdGF0dXNSZXNwb25zZSK8AgoLQWdlbnRDb25maWcSFgoOY2FwdHVyZV9wb2ludHMYASADKAkSDgoGZmlsdGVyGAIgASgJEhEKCWNvbGxlY3RvchgDIAEoCRIZCgxoZWFkX3BhY2tldHMYBCABKA1IAIgBARIaCg1wYXlsb2FkX2J5dGVzGAUgASgNSAGIAQESEwoLc25hcF9sZW5ndGgYBiABKA0SFAoHZW5hYmxlZBgHIAEoCEgCiAEBEhMKC3Nwb29sX2J5dGVzGAggASgEEjIKDHR1bm5lbF9wb3J0cxgJIAEoCzIcLnNvbmRlLmNvbmZpZy52MS5UdW5uZWxQb3J0cxIYChBmbG93X3RhYmxlX2J5dGVzGAogASgEQg8KDV9oZWFkX3BhY2tldHNCEAoOX3BheWxvYWRfYnl0ZXNCCgoIX2VuYWJsZWQiSwoLVHVubmVsUG9ydHMSDQoFdnhsYW4YASADKA0SDgoGZ2VuZXZlGAIgAygNEg0KBWd0cF91GAMgAygNEg4KBnRlcmVkbxgEIAMoDSL3AgoNU2VydmljZUNvbmZpZxI1ChJoYW5kX292ZXJfZGVhZGxpbmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNc2Vzc2lvbl9ieXRlcxgCIAEoBBIvCgxrZWVwX3Jlc3VsdHMYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoMa2VlcF9wYWNrZXRzGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uSACIAQESDQoFbW9kZWwYBSABKAkSFQoNbW9kZWxfdmVyc2lvbhgGIAEoCRIWCg5zaGFkb3dfdmVyc2lvbhgHIAEoCRIWCg5jYW5hcnlfdmVyc2lvbhgIIAEoCRIWCg5jYW5hcnlfcGVyY2VudBgJIAEoDRIyCgx0dW5uZWxfcG9ydHMYCiABKAsyHC5zb25kZS5jb25maWcudjEuVHVubmVsUG9ydHNCDwoNX2tlZXBfcGFja2V0cyIyCgdQcm9ncmFtEhEKCWxpbmtfdHlwZRgBIAEoDRIUCgxpbnN0cnVjdGlvbnMYAiABKAwi+AEKFFB1Ymxpc2hlZEFnZW50Q29uZmlnEg4KBnNjaGVtYRgBIAEoDRIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEgwKBGhhc2gYBCABKAkSFwoPc291cmNlX3Bvc2l0aW9uGAUgASgJEi8KC2NvbW1pdF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgZjb25maWcYByABKAsyHC5zb25kZS5jb25maWcudjEuQWdlbnRDb25maWcSKgoIcHJvZ3JhbXMYCCADKAsyGC5zb25kZS5jb25maWcudjEuUHJvZ3JhbSLeAQoWUHVibGlzaGVkU2VydmljZUNvbmZpZxIOCgZzY2hlbWEYASABKA0SDAoEcm9sZRgCIAEoCRIMCgRuYW1lGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEgwKBGhhc2gYBSABKAkSFwoPc291cmNlX3Bvc2l0aW9uGAYgASgJEi8KC2NvbW1pdF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgZjb25maWcYCCABKAsyHi5zb25kZS5jb25maWcudjEuU2VydmljZUNvbmZpZyKNAgoMQ29uZmlnU3RhdHVzEgwKBG5hbWUYASABKAkSKwoFc3RhdGUYAiABKA4yHC5zb25kZS5jb25maWcudjEuQ29uZmlnU3RhdGUSFwoPd2FudGVkX3JldmlzaW9uGAMgASgEEhgKEHJ1bm5pbmdfcmV2aXNpb24YBCABKAQSFAoMcnVubmluZ19oYXNoGAUgASgJEg0KBWVycm9yGAYgASgJEg0KBWZpZWxkGAcgASgJEioKB2xhdGVuY3kYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLc3RhdHVzX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKnkKC0NvbmZpZ1N0YXRlEhwKGENPTkZJR19TVEFURV9VTlNQRUNJRklFRBAAEhkKFUNPTkZJR19TVEFURV9BUFBMWUlORxABEhgKFENPTkZJR19TVEFURV9BUFBMSUVEEAISFwoTQ09ORklHX1NUQVRFX0ZBSUxFRBADMrYBCg1Db25maWdTZXJ2aWNlEkgKBVdhdGNoEh0uc29uZGUuY29uZmlnLnYxLldhdGNoUmVxdWVzdBoeLnNvbmRlLmNvbmZpZy52MS5XYXRjaFJlc3BvbnNlMAESWwoMUmVwb3J0U3RhdHVzEiQuc29uZGUuY29uZmlnLnYxLlJlcG9ydFN0YXR1c1JlcXVlc3QaJS5zb25kZS5jb25maWcudjEuUmVwb3J0U3RhdHVzUmVzcG9uc2VCmgFCC0NvbmZpZ1Byb3RvUAFaLXNvbmRlLmV4YW1wbGUvZ2VuL2dvL3NvbmRlL2NvbmZpZy92MTtjb25maWd2MaICA1NDWKoCD1NvbmRlLkNvbmZpZy5WMcoCD1NvbmRlXENvbmZpZ1xWMeICG1NvbmRlXENvbmZpZ1xWMVxHUEJNZXRhZGF0YeoCEVNvbmRlOjpDb25maWc6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chxzb25kZS9jb25maWcvdjEvY29uZmlnLnByb3RvEg9zb25kZS5jb25maWcudjEiIwoMV2F0Y2hSZXF1ZXN0EhMKC2FmdGVyX3N0YW1wGAEgASgEIlUKDVdhdGNoUmVzcG9uc2USDQoFc3RhbXAYASABKAQSNQoGY29uZmlnGAIgASgLMiUuc29uZGUuY29uZmlnLnYxLlB1Ymxpc2hlZEFnZW50Q29uZmlnIkQKE1JlcG9ydFN0YXR1c1JlcXVlc3QSLQoGc3RhdHVzGAEgASgLMh0uc29uZGUuY29uZmlnLnYxLkNvbmZpZ1N0YXR1cyIWChRSZXBvcnRTdGF0dXNSZXNwb25zZSK6AgoLQWdlbnRDb25maWcSFgoOY2FwdHVyZV9wb2ludHMYASADKAkSDgoGZmlsdGVyGAIgASgJEhEKCWNvbGxlY3RvchgDIAEoCRIZCgxoZWFkX3BhY2tldHMYBCABKA1IAIgBARIaCg1wYXlsb2FkX2J5dGVzGAUgASgNSAGIAQESEwoLc25hcF9sZW5ndGgYBiABKA0SFAoHZW5hYmxlZBgHIAEoCEgCiAEBEhMKC3Nwb29sX2J5dGVzGAggASgEEjAKDHR1bm5lbF9wb3J0cxgJIAEoCzIaLnNvbmRlLmZsb3cudjEuVHVubmVsUG9ydHMSGAoQZmxvd190YWJsZV9ieXRlcxgKIAEoBEIPCg1faGVhZF9wYWNrZXRzQhAKDl9wYXlsb2FkX2J5dGVzQgoKCF9lbmFibGVkIvUCCg1TZXJ2aWNlQ29uZmlnEjUKEmhhbmRfb3Zlcl9kZWFkbGluZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1zZXNzaW9uX2J5dGVzGAIgASgEEi8KDGtlZXBfcmVzdWx0cxgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0CgxrZWVwX3BhY2tldHMYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25IAIgBARINCgVtb2RlbBgFIAEoCRIVCg1tb2RlbF92ZXJzaW9uGAYgASgJEhYKDnNoYWRvd192ZXJzaW9uGAcgASgJEhYKDmNhbmFyeV92ZXJzaW9uGAggASgJEhYKDmNhbmFyeV9wZXJjZW50GAkgASgNEjAKDHR1bm5lbF9wb3J0cxgKIAEoCzIaLnNvbmRlLmZsb3cudjEuVHVubmVsUG9ydHNCDwoNX2tlZXBfcGFja2V0cyIyCgdQcm9ncmFtEhEKCWxpbmtfdHlwZRgBIAEoDRIUCgxpbnN0cnVjdGlvbnMYAiABKAwi+AEKFFB1Ymxpc2hlZEFnZW50Q29uZmlnEg4KBnNjaGVtYRgBIAEoDRIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEgwKBGhhc2gYBCABKAkSFwoPc291cmNlX3Bvc2l0aW9uGAUgASgJEi8KC2NvbW1pdF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgZjb25maWcYByABKAsyHC5zb25kZS5jb25maWcudjEuQWdlbnRDb25maWcSKgoIcHJvZ3JhbXMYCCADKAsyGC5zb25kZS5jb25maWcudjEuUHJvZ3JhbSLeAQoWUHVibGlzaGVkU2VydmljZUNvbmZpZxIOCgZzY2hlbWEYASABKA0SDAoEcm9sZRgCIAEoCRIMCgRuYW1lGAMgASgJEhAKCHJldmlzaW9uGAQgASgEEgwKBGhhc2gYBSABKAkSFwoPc291cmNlX3Bvc2l0aW9uGAYgASgJEi8KC2NvbW1pdF90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgZjb25maWcYCCABKAsyHi5zb25kZS5jb25maWcudjEuU2VydmljZUNvbmZpZyLiAgoMQ29uZmlnU3RhdHVzEgwKBG5hbWUYASABKAkSKwoFc3RhdGUYAiABKA4yHC5zb25kZS5jb25maWcudjEuQ29uZmlnU3RhdGUSFwoPd2FudGVkX3JldmlzaW9uGAMgASgEEhgKEHJ1bm5pbmdfcmV2aXNpb24YBCABKAQSFAoMcnVubmluZ19oYXNoGAUgASgJEg0KBWVycm9yGAYgASgJEg0KBWZpZWxkGAcgASgJEioKB2xhdGVuY3kYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLc3RhdHVzX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHJvbGUYCiABKAkSDwoHYm9vdF9pZBgLIAEoCRISCgpmcm9tX2NhY2hlGAwgASgIEg8KB3ZlcnNpb24YDSABKAkSDwoHd2FybmluZxgOIAEoCSp5CgtDb25maWdTdGF0ZRIcChhDT05GSUdfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDT05GSUdfU1RBVEVfQVBQTFlJTkcQARIYChRDT05GSUdfU1RBVEVfQVBQTElFRBACEhcKE0NPTkZJR19TVEFURV9GQUlMRUQQAzK2AQoNQ29uZmlnU2VydmljZRJICgVXYXRjaBIdLnNvbmRlLmNvbmZpZy52MS5XYXRjaFJlcXVlc3QaHi5zb25kZS5jb25maWcudjEuV2F0Y2hSZXNwb25zZTABElsKDFJlcG9ydFN0YXR1cxIkLnNvbmRlLmNvbmZpZy52MS5SZXBvcnRTdGF0dXNSZXF1ZXN0GiUuc29uZGUuY29uZmlnLnYxLlJlcG9ydFN0YXR1c1Jlc3BvbnNlQpoBQgtDb25maWdQcm90b1ABWi1zb25kZS5leGFtcGxlL2dlbi9nby9zb25kZS9jb25maWcvdjE7Y29uZmlndjGiAgNTQ1iqAg9Tb25kZS5Db25maWcuVjHKAg9Tb25kZVxDb25maWdcVjHiAhtTb25kZVxDb25maWdcVjFcR1BCTWV0YWRhdGHqAhFTb25kZTo6Q29uZmlnOjpWMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sonde_flow_v1_flow]);
 
 /**
  * WatchRequest starts a watch of the caller's own configuration.
@@ -108,7 +110,7 @@ export const ReportStatusResponseSchema: GenMessage<ReportStatusResponse> = /*@_
  */
 export type AgentConfig = Message<"sonde.config.v1.AgentConfig"> & {
   /**
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    *
    * @generated from field: repeated string capture_points = 1;
    */
@@ -166,7 +168,7 @@ export type AgentConfig = Message<"sonde.config.v1.AgentConfig"> & {
   /**
    * UDP ports of tunnels; unset keeps the well-known ones.
    *
-   * @generated from field: sonde.config.v1.TunnelPorts tunnel_ports = 9;
+   * @generated from field: sonde.flow.v1.TunnelPorts tunnel_ports = 9;
    */
   tunnelPorts?: TunnelPorts | undefined;
 
@@ -184,48 +186,6 @@ export type AgentConfig = Message<"sonde.config.v1.AgentConfig"> & {
  */
 export const AgentConfigSchema: GenMessage<AgentConfig> = /*@__PURE__*/
   messageDesc(file_sonde_config_v1_config, 4);
-
-/**
- * TunnelPorts lists the UDP ports on which tunnels are opened.
- *
- * @generated from message sonde.config.v1.TunnelPorts
- */
-export type TunnelPorts = Message<"sonde.config.v1.TunnelPorts"> & {
-  /**
-   * Usually 4789.
-   *
-   * @generated from field: repeated uint32 vxlan = 1;
-   */
-  vxlan: number[];
-
-  /**
-   * Usually 6081.
-   *
-   * @generated from field: repeated uint32 geneve = 2;
-   */
-  geneve: number[];
-
-  /**
-   * Usually 2152.
-   *
-   * @generated from field: repeated uint32 gtp_u = 3;
-   */
-  gtpU: number[];
-
-  /**
-   * Usually 3544.
-   *
-   * @generated from field: repeated uint32 teredo = 4;
-   */
-  teredo: number[];
-};
-
-/**
- * Describes the message sonde.config.v1.TunnelPorts.
- * Use `create(TunnelPortsSchema)` to create a new message.
- */
-export const TunnelPortsSchema: GenMessage<TunnelPorts> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 5);
 
 /**
  * ServiceConfig is how collector and inference behave: one row of service_config.
@@ -299,7 +259,7 @@ export type ServiceConfig = Message<"sonde.config.v1.ServiceConfig"> & {
   /**
    * UDP ports of tunnels; unset keeps the well-known ones.
    *
-   * @generated from field: sonde.config.v1.TunnelPorts tunnel_ports = 10;
+   * @generated from field: sonde.flow.v1.TunnelPorts tunnel_ports = 10;
    */
   tunnelPorts?: TunnelPorts | undefined;
 };
@@ -309,7 +269,7 @@ export type ServiceConfig = Message<"sonde.config.v1.ServiceConfig"> & {
  * Use `create(ServiceConfigSchema)` to create a new message.
  */
 export const ServiceConfigSchema: GenMessage<ServiceConfig> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 6);
+  messageDesc(file_sonde_config_v1_config, 5);
 
 /**
  * Program is a compiled filter: classic BPF.
@@ -337,7 +297,7 @@ export type Program = Message<"sonde.config.v1.Program"> & {
  * Use `create(ProgramSchema)` to create a new message.
  */
 export const ProgramSchema: GenMessage<Program> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 7);
+  messageDesc(file_sonde_config_v1_config, 6);
 
 /**
  * PublishedAgentConfig is the value of one agent's key in the coordination store.
@@ -407,7 +367,7 @@ export type PublishedAgentConfig = Message<"sonde.config.v1.PublishedAgentConfig
  * Use `create(PublishedAgentConfigSchema)` to create a new message.
  */
 export const PublishedAgentConfigSchema: GenMessage<PublishedAgentConfig> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 8);
+  messageDesc(file_sonde_config_v1_config, 7);
 
 /**
  * PublishedServiceConfig is the value of one service's key in the coordination store.
@@ -477,7 +437,7 @@ export type PublishedServiceConfig = Message<"sonde.config.v1.PublishedServiceCo
  * Use `create(PublishedServiceConfigSchema)` to create a new message.
  */
 export const PublishedServiceConfigSchema: GenMessage<PublishedServiceConfig> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 9);
+  messageDesc(file_sonde_config_v1_config, 8);
 
 /**
  * ConfigStatus is what a daemon says of its configuration.
@@ -547,6 +507,41 @@ export type ConfigStatus = Message<"sonde.config.v1.ConfigStatus"> & {
    * @generated from field: google.protobuf.Timestamp status_time = 9;
    */
   statusTime?: Timestamp | undefined;
+
+  /**
+   * "agent", "collector" or "inference".
+   *
+   * @generated from field: string role = 10;
+   */
+  role: string;
+
+  /**
+   * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+   *
+   * @generated from field: string boot_id = 11;
+   */
+  bootId: string;
+
+  /**
+   * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+   *
+   * @generated from field: bool from_cache = 12;
+   */
+  fromCache: boolean;
+
+  /**
+   * The daemon's version, for people.
+   *
+   * @generated from field: string version = 13;
+   */
+  version: string;
+
+  /**
+   * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+   *
+   * @generated from field: string warning = 14;
+   */
+  warning: string;
 };
 
 /**
@@ -554,7 +549,7 @@ export type ConfigStatus = Message<"sonde.config.v1.ConfigStatus"> & {
  * Use `create(ConfigStatusSchema)` to create a new message.
  */
 export const ConfigStatusSchema: GenMessage<ConfigStatus> = /*@__PURE__*/
-  messageDesc(file_sonde_config_v1_config, 10);
+  messageDesc(file_sonde_config_v1_config, 9);
 
 /**
  * ConfigState is what became of a config revision.

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sonde/flow/v1/flow.proto.
  */
 export const file_sonde_flow_v1_flow: GenFile = /*@__PURE__*/
-  fileDesc("Chhzb25kZS9mbG93L3YxL2Zsb3cucHJvdG8SDXNvbmRlLmZsb3cudjEiVwoFU2NvcGUSEAoIdmxhbl9pZHMYASADKA0SKQoGdHVubmVsGAIgASgOMhkuc29uZGUuZmxvdy52MS5UdW5uZWxLaW5kEhEKCXR1bm5lbF9pZBgDIAEoDSJ6CglGaXZlVHVwbGUSFgoOY2xpZW50X2FkZHJlc3MYASABKAwSEwoLY2xpZW50X3BvcnQYAiABKA0SFgoOc2VydmVyX2FkZHJlc3MYAyABKAwSEwoLc2VydmVyX3BvcnQYBCABKA0SEwoLaXBfcHJvdG9jb2wYBSABKA0iiQIKBkNvdW50cxIXCg9mb3J3YXJkX3BhY2tldHMYASABKAQSFQoNZm9yd2FyZF9ieXRlcxgCIAEoBBIXCg9yZXZlcnNlX3BhY2tldHMYAyABKAQSFQoNcmV2ZXJzZV9ieXRlcxgEIAEoBBIWCg5vcGVuZWRfdGltZV9ucxgFIAEoEBIUCgxsYXN0X3RpbWVfbnMYBiABKBASDQoFZW5kZWQYByABKAgSLAoKZW5kX3JlYXNvbhgIIAEoDjIYLnNvbmRlLmZsb3cudjEuRW5kUmVhc29uEhkKEWZvcndhcmRfdGNwX2ZsYWdzGAkgASgNEhkKEXJldmVyc2VfdGNwX2ZsYWdzGAogASgNIkMKCUludGVyZmFjZRIVCg1jYXB0dXJlX3BvaW50GAEgASgJEgwKBG5hbWUYAiABKAkSEQoJbGlua190eXBlGAMgASgNItIBCgdQYWNrZXRzEhQKDGJhc2VfdGltZV9ucxgBIAEoEBIWCg50aW1lX2RlbHRhc19ucxgCIAMoEhIQCghjYXB0dXJlZBgDIAMoDRIPCgdtaXNzaW5nGAQgAygNEg0KBWZsYWdzGAUgAygNEhkKEWludGVyZmFjZV9pbmRleGVzGAYgAygNEhAKCG9yZGluYWxzGAcgAygNEiwKCmludGVyZmFjZXMYCCADKAsyGC5zb25kZS5mbG93LnYxLkludGVyZmFjZRIMCgRkYXRhGA8gASgMIqsBCghFdmlkZW5jZRIUCgxwYWNrZXRzX2hlbGQYASABKA0SDAoEZ2FwcxgCIAEoBBINCgVkcm9wcxgDIAEoBBIRCgl0cnVuY2F0ZWQYBCABKA0SFwoPY29uZmlnX3JldmlzaW9uGAUgASgEEhEKCW1pZHN0cmVhbRgGIAEoCBIRCgljb250aW51ZWQYByABKAgSGgoScGF5bG9hZF9ob2xlX2J5dGVzGAggASgEIvwCCgdTZXNzaW9uEgoKAmlkGAEgASgJEg0KBWFnZW50GAIgASgJEg0KBWVwb2NoGAMgASgGEgwKBGxhbmUYBCABKA0SDgoGbnVtYmVyGAUgASgEEhUKDWNhcHR1cmVfcG9pbnQYBiABKAkSIwoFc2NvcGUYByABKAsyFC5zb25kZS5mbG93LnYxLlNjb3BlEiwKCmZpdmVfdHVwbGUYCCABKAsyGC5zb25kZS5mbG93LnYxLkZpdmVUdXBsZRIUCgxjb21tdW5pdHlfaWQYCSABKAkSJQoGY291bnRzGAogASgLMhUuc29uZGUuZmxvdy52MS5Db3VudHMSJAoEaGVhZBgLIAEoCzIWLnNvbmRlLmZsb3cudjEuUGFja2V0cxIUCgxoZWFkX3BhY2tldHMYDCABKA0SKQoIZXZpZGVuY2UYDSABKAsyFy5zb25kZS5mbG93LnYxLkV2aWRlbmNlEhsKE2hhbmRlZF9vdmVyX3RpbWVfbnMYDiABKBAiKgoFTGFiZWwSDAoEbmFtZRgBIAEoCRITCgtwcm9iYWJpbGl0eRgCIAEoAiKxAQoOQ2xhc3NpZmljYXRpb24SDQoFbGFiZWwYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLcHJvYmFiaWxpdHkYAyABKAISDwoHdW5rbm93bhgEIAEoCBIPCgdwYWNrZXRzGAUgASgNEiEKA3RvcBgGIAMoCzIULnNvbmRlLmZsb3cudjEuTGFiZWwSDQoFbW9kZWwYByABKAkSFQoNbW9kZWxfdmVyc2lvbhgIIAEoCSJ6CglIYW5kc2hha2USEwoLc2VydmVyX25hbWUYASABKAkSDAoEYWxwbhgCIAMoCRITCgt0bHNfdmVyc2lvbhgDIAEoCRILCgNqYTQYBCABKAkSFAoMcXVpY192ZXJzaW9uGAUgASgJEhIKCnRsc19jaXBoZXIYBiABKAkqtgEKClR1bm5lbEtpbmQSGwoXVFVOTkVMX0tJTkRfVU5TUEVDSUZJRUQQABITCg9UVU5ORUxfS0lORF9HUkUQARIYChRUVU5ORUxfS0lORF9JUF9JTl9JUBACEhUKEVRVTk5FTF9LSU5EX1ZYTEFOEAMSFgoSVFVOTkVMX0tJTkRfR0VORVZFEAQSFQoRVFVOTkVMX0tJTkRfR1RQX1UQBRIWChJUVU5ORUxfS0lORF9URVJFRE8QBiqrAgoJRW5kUmVhc29uEhoKFkVORF9SRUFTT05fVU5TUEVDSUZJRUQQABISCg5FTkRfUkVBU09OX0ZJThABEhIKDkVORF9SRUFTT05fUlNUEAISEwoPRU5EX1JFQVNPTl9JRExFEAMSHQoZRU5EX1JFQVNPTl9BQ1RJVkVfVElNRU9VVBAEEhkKFUVORF9SRUFTT05fU1VQRVJTRURFRBAFEhYKEkVORF9SRUFTT05fRVZJQ1RFRBAGEhoKFkVORF9SRUFTT05fQ0FQVFVSRV9FTkQQBxIcChhFTkRfUkVBU09OX0FHRU5UX1NUT1BQRUQQCBIeChpFTkRfUkVBU09OX0FHRU5UX1JFU1RBUlRFRBAJEhkKFUVORF9SRUFTT05fQUdFTlRfTE9TVBAKKnAKClBhY2tldEZsYWcSGwoXUEFDS0VUX0ZMQUdfVU5TUEVDSUZJRUQQABIXChNQQUNLRVRfRkxBR19SRVZFUlNFEAESFwoTUEFDS0VUX0ZMQUdfU05BUFBFRBACEhMKD1BBQ0tFVF9GTEFHX0NVVBAEQowBQglGbG93UHJvdG9QAVopc29uZGUuZXhhbXBsZS9nZW4vZ28vc29uZGUvZmxvdy92MTtmbG93djGiAgNTRliqAg1Tb25kZS5GbG93LlYxygINU29uZGVcRmxvd1xWMeICGVNvbmRlXEZsb3dcVjFcR1BCTWV0YWRhdGHqAg9Tb25kZTo6Rmxvdzo6VjFiBnByb3RvMw");
+  fileDesc("Chhzb25kZS9mbG93L3YxL2Zsb3cucHJvdG8SDXNvbmRlLmZsb3cudjEiVwoFU2NvcGUSEAoIdmxhbl9pZHMYASADKA0SKQoGdHVubmVsGAIgASgOMhkuc29uZGUuZmxvdy52MS5UdW5uZWxLaW5kEhEKCXR1bm5lbF9pZBgDIAEoDSJ6CglGaXZlVHVwbGUSFgoOY2xpZW50X2FkZHJlc3MYASABKAwSEwoLY2xpZW50X3BvcnQYAiABKA0SFgoOc2VydmVyX2FkZHJlc3MYAyABKAwSEwoLc2VydmVyX3BvcnQYBCABKA0SEwoLaXBfcHJvdG9jb2wYBSABKA0iiQIKBkNvdW50cxIXCg9mb3J3YXJkX3BhY2tldHMYASABKAQSFQoNZm9yd2FyZF9ieXRlcxgCIAEoBBIXCg9yZXZlcnNlX3BhY2tldHMYAyABKAQSFQoNcmV2ZXJzZV9ieXRlcxgEIAEoBBIWCg5vcGVuZWRfdGltZV9ucxgFIAEoEBIUCgxsYXN0X3RpbWVfbnMYBiABKBASDQoFZW5kZWQYByABKAgSLAoKZW5kX3JlYXNvbhgIIAEoDjIYLnNvbmRlLmZsb3cudjEuRW5kUmVhc29uEhkKEWZvcndhcmRfdGNwX2ZsYWdzGAkgASgNEhkKEXJldmVyc2VfdGNwX2ZsYWdzGAogASgNInUKCUludGVyZmFjZRIVCg1jYXB0dXJlX3BvaW50GAEgASgJEgwKBG5hbWUYAiABKAkSEQoJbGlua190eXBlGAMgASgNEjAKDHR1bm5lbF9wb3J0cxgEIAEoCzIaLnNvbmRlLmZsb3cudjEuVHVubmVsUG9ydHMiSwoLVHVubmVsUG9ydHMSDQoFdnhsYW4YASADKA0SDgoGZ2VuZXZlGAIgAygNEg0KBWd0cF91GAMgAygNEg4KBnRlcmVkbxgEIAMoDSLSAQoHUGFja2V0cxIUCgxiYXNlX3RpbWVfbnMYASABKBASFgoOdGltZV9kZWx0YXNfbnMYAiADKBISEAoIY2FwdHVyZWQYAyADKA0SDwoHbWlzc2luZxgEIAMoDRINCgVmbGFncxgFIAMoDRIZChFpbnRlcmZhY2VfaW5kZXhlcxgGIAMoDRIQCghvcmRpbmFscxgHIAMoDRIsCgppbnRlcmZhY2VzGAggAygLMhguc29uZGUuZmxvdy52MS5JbnRlcmZhY2USDAoEZGF0YRgPIAEoDCKrAQoIRXZpZGVuY2USFAoMcGFja2V0c19oZWxkGAEgASgNEgwKBGdhcHMYAiABKAQSDQoFZHJvcHMYAyABKAQSEQoJdHJ1bmNhdGVkGAQgASgNEhcKD2NvbmZpZ19yZXZpc2lvbhgFIAEoBBIRCgltaWRzdHJlYW0YBiABKAgSEQoJY29udGludWVkGAcgASgIEhoKEnBheWxvYWRfaG9sZV9ieXRlcxgIIAEoBCL8AgoHU2Vzc2lvbhIKCgJpZBgBIAEoCRINCgVhZ2VudBgCIAEoCRINCgVlcG9jaBgDIAEoBhIMCgRsYW5lGAQgASgNEg4KBm51bWJlchgFIAEoBBIVCg1jYXB0dXJlX3BvaW50GAYgASgJEiMKBXNjb3BlGAcgASgLMhQuc29uZGUuZmxvdy52MS5TY29wZRIsCgpmaXZlX3R1cGxlGAggASgLMhguc29uZGUuZmxvdy52MS5GaXZlVHVwbGUSFAoMY29tbXVuaXR5X2lkGAkgASgJEiUKBmNvdW50cxgKIAEoCzIVLnNvbmRlLmZsb3cudjEuQ291bnRzEiQKBGhlYWQYCyABKAsyFi5zb25kZS5mbG93LnYxLlBhY2tldHMSFAoMaGVhZF9wYWNrZXRzGAwgASgNEikKCGV2aWRlbmNlGA0gASgLMhcuc29uZGUuZmxvdy52MS5FdmlkZW5jZRIbChNoYW5kZWRfb3Zlcl90aW1lX25zGA4gASgQIioKBUxhYmVsEgwKBG5hbWUYASABKAkSEwoLcHJvYmFiaWxpdHkYAiABKAIisQEKDkNsYXNzaWZpY2F0aW9uEg0KBWxhYmVsGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEhMKC3Byb2JhYmlsaXR5GAMgASgCEg8KB3Vua25vd24YBCABKAgSDwoHcGFja2V0cxgFIAEoDRIhCgN0b3AYBiADKAsyFC5zb25kZS5mbG93LnYxLkxhYmVsEg0KBW1vZGVsGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkiegoJSGFuZHNoYWtlEhMKC3NlcnZlcl9uYW1lGAEgASgJEgwKBGFscG4YAiADKAkSEwoLdGxzX3ZlcnNpb24YAyABKAkSCwoDamE0GAQgASgJEhQKDHF1aWNfdmVyc2lvbhgFIAEoCRISCgp0bHNfY2lwaGVyGAYgASgJKrYBCgpUdW5uZWxLaW5kEhsKF1RVTk5FTF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPVFVOTkVMX0tJTkRfR1JFEAESGAoUVFVOTkVMX0tJTkRfSVBfSU5fSVAQAhIVChFUVU5ORUxfS0lORF9WWExBThADEhYKElRVTk5FTF9LSU5EX0dFTkVWRRAEEhUKEVRVTk5FTF9LSU5EX0dUUF9VEAUSFgoSVFVOTkVMX0tJTkRfVEVSRURPEAYqqwIKCUVuZFJlYXNvbhIaChZFTkRfUkVBU09OX1VOU1BFQ0lGSUVEEAASEgoORU5EX1JFQVNPTl9GSU4QARISCg5FTkRfUkVBU09OX1JTVBACEhMKD0VORF9SRUFTT05fSURMRRADEh0KGUVORF9SRUFTT05fQUNUSVZFX1RJTUVPVVQQBBIZChVFTkRfUkVBU09OX1NVUEVSU0VERUQQBRIWChJFTkRfUkVBU09OX0VWSUNURUQQBhIaChZFTkRfUkVBU09OX0NBUFRVUkVfRU5EEAcSHAoYRU5EX1JFQVNPTl9BR0VOVF9TVE9QUEVEEAgSHgoaRU5EX1JFQVNPTl9BR0VOVF9SRVNUQVJURUQQCRIZChVFTkRfUkVBU09OX0FHRU5UX0xPU1QQCipwCgpQYWNrZXRGbGFnEhsKF1BBQ0tFVF9GTEFHX1VOU1BFQ0lGSUVEEAASFwoTUEFDS0VUX0ZMQUdfUkVWRVJTRRABEhcKE1BBQ0tFVF9GTEFHX1NOQVBQRUQQAhITCg9QQUNLRVRfRkxBR19DVVQQBEKMAUIJRmxvd1Byb3RvUAFaKXNvbmRlLmV4YW1wbGUvZ2VuL2dvL3NvbmRlL2Zsb3cvdjE7Zmxvd3YxogIDU0ZYqgINU29uZGUuRmxvdy5WMcoCDVNvbmRlXEZsb3dcVjHiAhlTb25kZVxGbG93XFYxXEdQQk1ldGFkYXRh6gIPU29uZGU6OkZsb3c6OlYxYgZwcm90bzM");
 
 /**
  * Scope is what, beside the five-tuple, keeps the sessions of one capture point apart.
@@ -213,6 +213,14 @@ export type Interface = Message<"sonde.flow.v1.Interface"> & {
    * @generated from field: uint32 link_type = 3;
    */
   linkType: number;
+
+  /**
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   *
+   * @generated from field: sonde.flow.v1.TunnelPorts tunnel_ports = 4;
+   */
+  tunnelPorts?: TunnelPorts | undefined;
 };
 
 /**
@@ -221,6 +229,48 @@ export type Interface = Message<"sonde.flow.v1.Interface"> & {
  */
 export const InterfaceSchema: GenMessage<Interface> = /*@__PURE__*/
   messageDesc(file_sonde_flow_v1_flow, 3);
+
+/**
+ * TunnelPorts lists the UDP ports on which tunnels are opened, each at most 16. An empty list switches its kind off.
+ *
+ * @generated from message sonde.flow.v1.TunnelPorts
+ */
+export type TunnelPorts = Message<"sonde.flow.v1.TunnelPorts"> & {
+  /**
+   * Usually 4789.
+   *
+   * @generated from field: repeated uint32 vxlan = 1;
+   */
+  vxlan: number[];
+
+  /**
+   * Usually 6081.
+   *
+   * @generated from field: repeated uint32 geneve = 2;
+   */
+  geneve: number[];
+
+  /**
+   * Usually 2152.
+   *
+   * @generated from field: repeated uint32 gtp_u = 3;
+   */
+  gtpU: number[];
+
+  /**
+   * Usually 3544.
+   *
+   * @generated from field: repeated uint32 teredo = 4;
+   */
+  teredo: number[];
+};
+
+/**
+ * Describes the message sonde.flow.v1.TunnelPorts.
+ * Use `create(TunnelPortsSchema)` to create a new message.
+ */
+export const TunnelPortsSchema: GenMessage<TunnelPorts> = /*@__PURE__*/
+  messageDesc(file_sonde_flow_v1_flow, 4);
 
 /**
  * Packets is a session's head as columns of equal length, one entry a packet, in the order of the capture. The bytes of
@@ -298,7 +348,7 @@ export type Packets = Message<"sonde.flow.v1.Packets"> & {
  * Use `create(PacketsSchema)` to create a new message.
  */
 export const PacketsSchema: GenMessage<Packets> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 4);
+  messageDesc(file_sonde_flow_v1_flow, 5);
 
 /**
  * Evidence says what a result rests on.
@@ -368,7 +418,7 @@ export type Evidence = Message<"sonde.flow.v1.Evidence"> & {
  * Use `create(EvidenceSchema)` to create a new message.
  */
 export const EvidenceSchema: GenMessage<Evidence> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 5);
+  messageDesc(file_sonde_flow_v1_flow, 6);
 
 /**
  * Session is one hand-over: what the collector knows of a session when it leaves the session store for the queue. It is
@@ -482,7 +532,7 @@ export type Session = Message<"sonde.flow.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 6);
+  messageDesc(file_sonde_flow_v1_flow, 7);
 
 /**
  * Label is one class with its probability.
@@ -510,7 +560,7 @@ export type Label = Message<"sonde.flow.v1.Label"> & {
  * Use `create(LabelSchema)` to create a new message.
  */
 export const LabelSchema: GenMessage<Label> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 7);
+  messageDesc(file_sonde_flow_v1_flow, 8);
 
 /**
  * Classification is what the model says of a session's head.
@@ -580,7 +630,7 @@ export type Classification = Message<"sonde.flow.v1.Classification"> & {
  * Use `create(ClassificationSchema)` to create a new message.
  */
 export const ClassificationSchema: GenMessage<Classification> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 8);
+  messageDesc(file_sonde_flow_v1_flow, 9);
 
 /**
  * Handshake is what the head says in clear about who talks to whom.
@@ -636,7 +686,7 @@ export type Handshake = Message<"sonde.flow.v1.Handshake"> & {
  * Use `create(HandshakeSchema)` to create a new message.
  */
 export const HandshakeSchema: GenMessage<Handshake> = /*@__PURE__*/
-  messageDesc(file_sonde_flow_v1_flow, 9);
+  messageDesc(file_sonde_flow_v1_flow, 10);
 
 /**
  * TunnelKind names what a session's packets travelled in.

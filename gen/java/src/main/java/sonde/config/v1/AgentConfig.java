@@ -63,7 +63,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -75,7 +75,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -86,7 +86,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -98,7 +98,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -316,13 +316,13 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int TUNNEL_PORTS_FIELD_NUMBER = 9;
-  private sonde.config.v1.TunnelPorts tunnelPorts_;
+  private sonde.flow.v1.TunnelPorts tunnelPorts_;
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    * @return Whether the tunnelPorts field is set.
    */
   @java.lang.Override
@@ -334,23 +334,23 @@ private static final long serialVersionUID = 0L;
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    * @return The tunnelPorts.
    */
   @java.lang.Override
-  public sonde.config.v1.TunnelPorts getTunnelPorts() {
-    return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  public sonde.flow.v1.TunnelPorts getTunnelPorts() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
   }
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    */
   @java.lang.Override
-  public sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
-    return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
   }
 
   public static final int FLOW_TABLE_BYTES_FIELD_NUMBER = 10;
@@ -944,7 +944,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -957,7 +957,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -968,7 +968,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -980,7 +980,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -993,7 +993,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1012,7 +1012,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1030,7 +1030,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1048,7 +1048,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1063,7 +1063,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one.
+     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1521,15 +1521,15 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private sonde.config.v1.TunnelPorts tunnelPorts_;
+    private sonde.flow.v1.TunnelPorts tunnelPorts_;
     private com.google.protobuf.SingleFieldBuilder<
-        sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder> tunnelPortsBuilder_;
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> tunnelPortsBuilder_;
     /**
      * <pre>
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      * @return Whether the tunnelPorts field is set.
      */
     public boolean hasTunnelPorts() {
@@ -1540,12 +1540,12 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      * @return The tunnelPorts.
      */
-    public sonde.config.v1.TunnelPorts getTunnelPorts() {
+    public sonde.flow.v1.TunnelPorts getTunnelPorts() {
       if (tunnelPortsBuilder_ == null) {
-        return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+        return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
       } else {
         return tunnelPortsBuilder_.getMessage();
       }
@@ -1555,9 +1555,9 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
-    public Builder setTunnelPorts(sonde.config.v1.TunnelPorts value) {
+    public Builder setTunnelPorts(sonde.flow.v1.TunnelPorts value) {
       if (tunnelPortsBuilder_ == null) {
         java.util.Objects.requireNonNull(value);
         tunnelPorts_ = value;
@@ -1573,10 +1573,10 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
     public Builder setTunnelPorts(
-        sonde.config.v1.TunnelPorts.Builder builderForValue) {
+        sonde.flow.v1.TunnelPorts.Builder builderForValue) {
       if (tunnelPortsBuilder_ == null) {
         tunnelPorts_ = builderForValue.build();
       } else {
@@ -1591,13 +1591,13 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
-    public Builder mergeTunnelPorts(sonde.config.v1.TunnelPorts value) {
+    public Builder mergeTunnelPorts(sonde.flow.v1.TunnelPorts value) {
       if (tunnelPortsBuilder_ == null) {
         if (((bitField0_ & 0x00000100) != 0) &&
           tunnelPorts_ != null &&
-          tunnelPorts_ != sonde.config.v1.TunnelPorts.getDefaultInstance()) {
+          tunnelPorts_ != sonde.flow.v1.TunnelPorts.getDefaultInstance()) {
           getTunnelPortsBuilder().mergeFrom(value);
         } else {
           tunnelPorts_ = value;
@@ -1616,7 +1616,7 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
     public Builder clearTunnelPorts() {
       bitField0_ = (bitField0_ & ~0x00000100);
@@ -1633,9 +1633,9 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
-    public sonde.config.v1.TunnelPorts.Builder getTunnelPortsBuilder() {
+    public sonde.flow.v1.TunnelPorts.Builder getTunnelPortsBuilder() {
       bitField0_ |= 0x00000100;
       onChanged();
       return internalGetTunnelPortsFieldBuilder().getBuilder();
@@ -1645,14 +1645,14 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
-    public sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+    public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
       if (tunnelPortsBuilder_ != null) {
         return tunnelPortsBuilder_.getMessageOrBuilder();
       } else {
         return tunnelPorts_ == null ?
-            sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+            sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
       }
     }
     /**
@@ -1660,14 +1660,14 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
-        sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder> 
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> 
         internalGetTunnelPortsFieldBuilder() {
       if (tunnelPortsBuilder_ == null) {
         tunnelPortsBuilder_ = new com.google.protobuf.SingleFieldBuilder<
-            sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder>(
+            sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder>(
                 getTunnelPorts(),
                 getParentForChildren(),
                 isClean());

@@ -12,7 +12,7 @@ public interface AgentConfigOrBuilder extends
 
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -22,7 +22,7 @@ public interface AgentConfigOrBuilder extends
       getCapturePointsList();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -31,7 +31,7 @@ public interface AgentConfigOrBuilder extends
   int getCapturePointsCount();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -41,7 +41,7 @@ public interface AgentConfigOrBuilder extends
   java.lang.String getCapturePoints(int index);
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one.
+   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -173,7 +173,7 @@ public interface AgentConfigOrBuilder extends
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    * @return Whether the tunnelPorts field is set.
    */
   boolean hasTunnelPorts();
@@ -182,18 +182,18 @@ public interface AgentConfigOrBuilder extends
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    * @return The tunnelPorts.
    */
-  sonde.config.v1.TunnelPorts getTunnelPorts();
+  sonde.flow.v1.TunnelPorts getTunnelPorts();
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 9 [json_name = "tunnelPorts"];</code>
    */
-  sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder();
+  sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder();
 
   /**
    * <pre>

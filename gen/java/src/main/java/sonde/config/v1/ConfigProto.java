@@ -52,11 +52,6 @@ public final class ConfigProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sonde_config_v1_AgentConfig_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
-    internal_static_sonde_config_v1_TunnelPorts_descriptor;
-  static final 
-    com.google.protobuf.GeneratedMessage.FieldAccessorTable
-      internal_static_sonde_config_v1_TunnelPorts_fieldAccessorTable;
-  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_sonde_config_v1_ServiceConfig_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -92,85 +87,87 @@ public final class ConfigProto extends com.google.protobuf.GeneratedFile {
     java.lang.String[] descriptorData = {
       "\n\034sonde/config/v1/config.proto\022\017sonde.co" +
       "nfig.v1\032\036google/protobuf/duration.proto\032" +
-      "\037google/protobuf/timestamp.proto\"/\n\014Watc" +
-      "hRequest\022\037\n\013after_stamp\030\001 \001(\004R\nafterStam" +
-      "p\"d\n\rWatchResponse\022\024\n\005stamp\030\001 \001(\004R\005stamp" +
-      "\022=\n\006config\030\002 \001(\0132%.sonde.config.v1.Publi" +
-      "shedAgentConfigR\006config\"L\n\023ReportStatusR" +
-      "equest\0225\n\006status\030\001 \001(\0132\035.sonde.config.v1" +
-      ".ConfigStatusR\006status\"\026\n\024ReportStatusRes" +
-      "ponse\"\267\003\n\013AgentConfig\022%\n\016capture_points\030" +
-      "\001 \003(\tR\rcapturePoints\022\026\n\006filter\030\002 \001(\tR\006fi" +
-      "lter\022\034\n\tcollector\030\003 \001(\tR\tcollector\022&\n\014he" +
-      "ad_packets\030\004 \001(\rH\000R\013headPackets\210\001\001\022(\n\rpa" +
-      "yload_bytes\030\005 \001(\rH\001R\014payloadBytes\210\001\001\022\037\n\013" +
-      "snap_length\030\006 \001(\rR\nsnapLength\022\035\n\007enabled" +
-      "\030\007 \001(\010H\002R\007enabled\210\001\001\022\037\n\013spool_bytes\030\010 \001(" +
-      "\004R\nspoolBytes\022?\n\014tunnel_ports\030\t \001(\0132\034.so" +
-      "nde.config.v1.TunnelPortsR\013tunnelPorts\022(" +
-      "\n\020flow_table_bytes\030\n \001(\004R\016flowTableBytes" +
-      "B\017\n\r_head_packetsB\020\n\016_payload_bytesB\n\n\010_" +
-      "enabled\"h\n\013TunnelPorts\022\024\n\005vxlan\030\001 \003(\rR\005v" +
-      "xlan\022\026\n\006geneve\030\002 \003(\rR\006geneve\022\023\n\005gtp_u\030\003 " +
-      "\003(\rR\004gtpU\022\026\n\006teredo\030\004 \003(\rR\006teredo\"\200\004\n\rSe" +
-      "rviceConfig\022G\n\022hand_over_deadline\030\001 \001(\0132" +
-      "\031.google.protobuf.DurationR\020handOverDead" +
-      "line\022#\n\rsession_bytes\030\002 \001(\004R\014sessionByte" +
-      "s\022<\n\014keep_results\030\003 \001(\0132\031.google.protobu" +
-      "f.DurationR\013keepResults\022A\n\014keep_packets\030" +
-      "\004 \001(\0132\031.google.protobuf.DurationH\000R\013keep" +
-      "Packets\210\001\001\022\024\n\005model\030\005 \001(\tR\005model\022#\n\rmode" +
-      "l_version\030\006 \001(\tR\014modelVersion\022%\n\016shadow_" +
-      "version\030\007 \001(\tR\rshadowVersion\022%\n\016canary_v" +
-      "ersion\030\010 \001(\tR\rcanaryVersion\022%\n\016canary_pe" +
-      "rcent\030\t \001(\rR\rcanaryPercent\022?\n\014tunnel_por" +
-      "ts\030\n \001(\0132\034.sonde.config.v1.TunnelPortsR\013" +
-      "tunnelPortsB\017\n\r_keep_packets\"J\n\007Program\022" +
-      "\033\n\tlink_type\030\001 \001(\rR\010linkType\022\"\n\014instruct" +
-      "ions\030\002 \001(\014R\014instructions\"\304\002\n\024PublishedAg" +
-      "entConfig\022\026\n\006schema\030\001 \001(\rR\006schema\022\022\n\004nam" +
-      "e\030\002 \001(\tR\004name\022\032\n\010revision\030\003 \001(\004R\010revisio" +
-      "n\022\022\n\004hash\030\004 \001(\tR\004hash\022\'\n\017source_position" +
-      "\030\005 \001(\tR\016sourcePosition\022;\n\013commit_time\030\006 " +
-      "\001(\0132\032.google.protobuf.TimestampR\ncommitT" +
-      "ime\0224\n\006config\030\007 \001(\0132\034.sonde.config.v1.Ag" +
-      "entConfigR\006config\0224\n\010programs\030\010 \003(\0132\030.so" +
-      "nde.config.v1.ProgramR\010programs\"\246\002\n\026Publ" +
-      "ishedServiceConfig\022\026\n\006schema\030\001 \001(\rR\006sche" +
-      "ma\022\022\n\004role\030\002 \001(\tR\004role\022\022\n\004name\030\003 \001(\tR\004na" +
-      "me\022\032\n\010revision\030\004 \001(\004R\010revision\022\022\n\004hash\030\005" +
-      " \001(\tR\004hash\022\'\n\017source_position\030\006 \001(\tR\016sou" +
-      "rcePosition\022;\n\013commit_time\030\007 \001(\0132\032.googl" +
-      "e.protobuf.TimestampR\ncommitTime\0226\n\006conf" +
-      "ig\030\010 \001(\0132\036.sonde.config.v1.ServiceConfig" +
-      "R\006config\"\353\002\n\014ConfigStatus\022\022\n\004name\030\001 \001(\tR" +
-      "\004name\0222\n\005state\030\002 \001(\0162\034.sonde.config.v1.C" +
-      "onfigStateR\005state\022\'\n\017wanted_revision\030\003 \001" +
-      "(\004R\016wantedRevision\022)\n\020running_revision\030\004" +
-      " \001(\004R\017runningRevision\022!\n\014running_hash\030\005 " +
-      "\001(\tR\013runningHash\022\024\n\005error\030\006 \001(\tR\005error\022\024" +
-      "\n\005field\030\007 \001(\tR\005field\0223\n\007latency\030\010 \001(\0132\031." +
-      "google.protobuf.DurationR\007latency\022;\n\013sta" +
-      "tus_time\030\t \001(\0132\032.google.protobuf.Timesta" +
-      "mpR\nstatusTime*y\n\013ConfigState\022\034\n\030CONFIG_" +
-      "STATE_UNSPECIFIED\020\000\022\031\n\025CONFIG_STATE_APPL" +
-      "YING\020\001\022\030\n\024CONFIG_STATE_APPLIED\020\002\022\027\n\023CONF" +
-      "IG_STATE_FAILED\020\0032\266\001\n\rConfigService\022H\n\005W" +
-      "atch\022\035.sonde.config.v1.WatchRequest\032\036.so" +
-      "nde.config.v1.WatchResponse0\001\022[\n\014ReportS" +
-      "tatus\022$.sonde.config.v1.ReportStatusRequ" +
-      "est\032%.sonde.config.v1.ReportStatusRespon" +
-      "seB\232\001B\013ConfigProtoP\001Z-sonde.example/gen/" +
-      "go/sonde/config/v1;configv1\242\002\003SCX\252\002\017Sond" +
-      "e.Config.V1\312\002\017Sonde\\Config\\V1\342\002\033Sonde\\Co" +
-      "nfig\\V1\\GPBMetadata\352\002\021Sonde::Config::V1b" +
-      "\006proto3"
+      "\037google/protobuf/timestamp.proto\032\030sonde/" +
+      "flow/v1/flow.proto\"/\n\014WatchRequest\022\037\n\013af" +
+      "ter_stamp\030\001 \001(\004R\nafterStamp\"d\n\rWatchResp" +
+      "onse\022\024\n\005stamp\030\001 \001(\004R\005stamp\022=\n\006config\030\002 \001" +
+      "(\0132%.sonde.config.v1.PublishedAgentConfi" +
+      "gR\006config\"L\n\023ReportStatusRequest\0225\n\006stat" +
+      "us\030\001 \001(\0132\035.sonde.config.v1.ConfigStatusR" +
+      "\006status\"\026\n\024ReportStatusResponse\"\265\003\n\013Agen" +
+      "tConfig\022%\n\016capture_points\030\001 \003(\tR\rcapture" +
+      "Points\022\026\n\006filter\030\002 \001(\tR\006filter\022\034\n\tcollec" +
+      "tor\030\003 \001(\tR\tcollector\022&\n\014head_packets\030\004 \001" +
+      "(\rH\000R\013headPackets\210\001\001\022(\n\rpayload_bytes\030\005 " +
+      "\001(\rH\001R\014payloadBytes\210\001\001\022\037\n\013snap_length\030\006 " +
+      "\001(\rR\nsnapLength\022\035\n\007enabled\030\007 \001(\010H\002R\007enab" +
+      "led\210\001\001\022\037\n\013spool_bytes\030\010 \001(\004R\nspoolBytes\022" +
+      "=\n\014tunnel_ports\030\t \001(\0132\032.sonde.flow.v1.Tu" +
+      "nnelPortsR\013tunnelPorts\022(\n\020flow_table_byt" +
+      "es\030\n \001(\004R\016flowTableBytesB\017\n\r_head_packet" +
+      "sB\020\n\016_payload_bytesB\n\n\010_enabled\"\376\003\n\rServ" +
+      "iceConfig\022G\n\022hand_over_deadline\030\001 \001(\0132\031." +
+      "google.protobuf.DurationR\020handOverDeadli" +
+      "ne\022#\n\rsession_bytes\030\002 \001(\004R\014sessionBytes\022" +
+      "<\n\014keep_results\030\003 \001(\0132\031.google.protobuf." +
+      "DurationR\013keepResults\022A\n\014keep_packets\030\004 " +
+      "\001(\0132\031.google.protobuf.DurationH\000R\013keepPa" +
+      "ckets\210\001\001\022\024\n\005model\030\005 \001(\tR\005model\022#\n\rmodel_" +
+      "version\030\006 \001(\tR\014modelVersion\022%\n\016shadow_ve" +
+      "rsion\030\007 \001(\tR\rshadowVersion\022%\n\016canary_ver" +
+      "sion\030\010 \001(\tR\rcanaryVersion\022%\n\016canary_perc" +
+      "ent\030\t \001(\rR\rcanaryPercent\022=\n\014tunnel_ports" +
+      "\030\n \001(\0132\032.sonde.flow.v1.TunnelPortsR\013tunn" +
+      "elPortsB\017\n\r_keep_packets\"J\n\007Program\022\033\n\tl" +
+      "ink_type\030\001 \001(\rR\010linkType\022\"\n\014instructions" +
+      "\030\002 \001(\014R\014instructions\"\304\002\n\024PublishedAgentC" +
+      "onfig\022\026\n\006schema\030\001 \001(\rR\006schema\022\022\n\004name\030\002 " +
+      "\001(\tR\004name\022\032\n\010revision\030\003 \001(\004R\010revision\022\022\n" +
+      "\004hash\030\004 \001(\tR\004hash\022\'\n\017source_position\030\005 \001" +
+      "(\tR\016sourcePosition\022;\n\013commit_time\030\006 \001(\0132" +
+      "\032.google.protobuf.TimestampR\ncommitTime\022" +
+      "4\n\006config\030\007 \001(\0132\034.sonde.config.v1.AgentC" +
+      "onfigR\006config\0224\n\010programs\030\010 \003(\0132\030.sonde." +
+      "config.v1.ProgramR\010programs\"\246\002\n\026Publishe" +
+      "dServiceConfig\022\026\n\006schema\030\001 \001(\rR\006schema\022\022" +
+      "\n\004role\030\002 \001(\tR\004role\022\022\n\004name\030\003 \001(\tR\004name\022\032" +
+      "\n\010revision\030\004 \001(\004R\010revision\022\022\n\004hash\030\005 \001(\t" +
+      "R\004hash\022\'\n\017source_position\030\006 \001(\tR\016sourceP" +
+      "osition\022;\n\013commit_time\030\007 \001(\0132\032.google.pr" +
+      "otobuf.TimestampR\ncommitTime\0226\n\006config\030\010" +
+      " \001(\0132\036.sonde.config.v1.ServiceConfigR\006co" +
+      "nfig\"\353\003\n\014ConfigStatus\022\022\n\004name\030\001 \001(\tR\004nam" +
+      "e\0222\n\005state\030\002 \001(\0162\034.sonde.config.v1.Confi" +
+      "gStateR\005state\022\'\n\017wanted_revision\030\003 \001(\004R\016" +
+      "wantedRevision\022)\n\020running_revision\030\004 \001(\004" +
+      "R\017runningRevision\022!\n\014running_hash\030\005 \001(\tR" +
+      "\013runningHash\022\024\n\005error\030\006 \001(\tR\005error\022\024\n\005fi" +
+      "eld\030\007 \001(\tR\005field\0223\n\007latency\030\010 \001(\0132\031.goog" +
+      "le.protobuf.DurationR\007latency\022;\n\013status_" +
+      "time\030\t \001(\0132\032.google.protobuf.TimestampR\n" +
+      "statusTime\022\022\n\004role\030\n \001(\tR\004role\022\027\n\007boot_i" +
+      "d\030\013 \001(\tR\006bootId\022\035\n\nfrom_cache\030\014 \001(\010R\tfro" +
+      "mCache\022\030\n\007version\030\r \001(\tR\007version\022\030\n\007warn" +
+      "ing\030\016 \001(\tR\007warning*y\n\013ConfigState\022\034\n\030CON" +
+      "FIG_STATE_UNSPECIFIED\020\000\022\031\n\025CONFIG_STATE_" +
+      "APPLYING\020\001\022\030\n\024CONFIG_STATE_APPLIED\020\002\022\027\n\023" +
+      "CONFIG_STATE_FAILED\020\0032\266\001\n\rConfigService\022" +
+      "H\n\005Watch\022\035.sonde.config.v1.WatchRequest\032" +
+      "\036.sonde.config.v1.WatchResponse0\001\022[\n\014Rep" +
+      "ortStatus\022$.sonde.config.v1.ReportStatus" +
+      "Request\032%.sonde.config.v1.ReportStatusRe" +
+      "sponseB\232\001B\013ConfigProtoP\001Z-sonde.example/" +
+      "gen/go/sonde/config/v1;configv1\242\002\003SCX\252\002\017" +
+      "Sonde.Config.V1\312\002\017Sonde\\Config\\V1\342\002\033Sond" +
+      "e\\Config\\V1\\GPBMetadata\352\002\021Sonde::Config:" +
+      ":V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
         new com.google.protobuf.Descriptors.FileDescriptor[] {
           com.google.protobuf.DurationProto.getDescriptor(),
           com.google.protobuf.TimestampProto.getDescriptor(),
+          sonde.flow.v1.FlowProto.getDescriptor(),
         });
     internal_static_sonde_config_v1_WatchRequest_descriptor =
       getDescriptor().getMessageType(0);
@@ -202,45 +199,40 @@ public final class ConfigProto extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_AgentConfig_descriptor,
         new java.lang.String[] { "CapturePoints", "Filter", "Collector", "HeadPackets", "PayloadBytes", "SnapLength", "Enabled", "SpoolBytes", "TunnelPorts", "FlowTableBytes", });
-    internal_static_sonde_config_v1_TunnelPorts_descriptor =
-      getDescriptor().getMessageType(5);
-    internal_static_sonde_config_v1_TunnelPorts_fieldAccessorTable = new
-      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
-        internal_static_sonde_config_v1_TunnelPorts_descriptor,
-        new java.lang.String[] { "Vxlan", "Geneve", "GtpU", "Teredo", });
     internal_static_sonde_config_v1_ServiceConfig_descriptor =
-      getDescriptor().getMessageType(6);
+      getDescriptor().getMessageType(5);
     internal_static_sonde_config_v1_ServiceConfig_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_ServiceConfig_descriptor,
         new java.lang.String[] { "HandOverDeadline", "SessionBytes", "KeepResults", "KeepPackets", "Model", "ModelVersion", "ShadowVersion", "CanaryVersion", "CanaryPercent", "TunnelPorts", });
     internal_static_sonde_config_v1_Program_descriptor =
-      getDescriptor().getMessageType(7);
+      getDescriptor().getMessageType(6);
     internal_static_sonde_config_v1_Program_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_Program_descriptor,
         new java.lang.String[] { "LinkType", "Instructions", });
     internal_static_sonde_config_v1_PublishedAgentConfig_descriptor =
-      getDescriptor().getMessageType(8);
+      getDescriptor().getMessageType(7);
     internal_static_sonde_config_v1_PublishedAgentConfig_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_PublishedAgentConfig_descriptor,
         new java.lang.String[] { "Schema", "Name", "Revision", "Hash", "SourcePosition", "CommitTime", "Config", "Programs", });
     internal_static_sonde_config_v1_PublishedServiceConfig_descriptor =
-      getDescriptor().getMessageType(9);
+      getDescriptor().getMessageType(8);
     internal_static_sonde_config_v1_PublishedServiceConfig_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_PublishedServiceConfig_descriptor,
         new java.lang.String[] { "Schema", "Role", "Name", "Revision", "Hash", "SourcePosition", "CommitTime", "Config", });
     internal_static_sonde_config_v1_ConfigStatus_descriptor =
-      getDescriptor().getMessageType(10);
+      getDescriptor().getMessageType(9);
     internal_static_sonde_config_v1_ConfigStatus_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_config_v1_ConfigStatus_descriptor,
-        new java.lang.String[] { "Name", "State", "WantedRevision", "RunningRevision", "RunningHash", "Error", "Field", "Latency", "StatusTime", });
+        new java.lang.String[] { "Name", "State", "WantedRevision", "RunningRevision", "RunningHash", "Error", "Field", "Latency", "StatusTime", "Role", "BootId", "FromCache", "Version", "Warning", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.DurationProto.getDescriptor();
     com.google.protobuf.TimestampProto.getDescriptor();
+    sonde.flow.v1.FlowProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)

@@ -37,6 +37,10 @@ private static final long serialVersionUID = 0L;
     runningHash_ = "";
     error_ = "";
     field_ = "";
+    role_ = "";
+    bootId_ = "";
+    version_ = "";
+    warning_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -378,6 +382,209 @@ private static final long serialVersionUID = 0L;
     return statusTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : statusTime_;
   }
 
+  public static final int ROLE_FIELD_NUMBER = 10;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object role_ = "";
+  /**
+   * <pre>
+   * "agent", "collector" or "inference".
+   * </pre>
+   *
+   * <code>string role = 10 [json_name = "role"];</code>
+   * @return The role.
+   */
+  @java.lang.Override
+  public java.lang.String getRole() {
+    java.lang.Object ref = role_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      role_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * "agent", "collector" or "inference".
+   * </pre>
+   *
+   * <code>string role = 10 [json_name = "role"];</code>
+   * @return The bytes for role.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getRoleBytes() {
+    java.lang.Object ref = role_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      role_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int BOOT_ID_FIELD_NUMBER = 11;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object bootId_ = "";
+  /**
+   * <pre>
+   * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+   * </pre>
+   *
+   * <code>string boot_id = 11 [json_name = "bootId"];</code>
+   * @return The bootId.
+   */
+  @java.lang.Override
+  public java.lang.String getBootId() {
+    java.lang.Object ref = bootId_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      bootId_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+   * </pre>
+   *
+   * <code>string boot_id = 11 [json_name = "bootId"];</code>
+   * @return The bytes for bootId.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getBootIdBytes() {
+    java.lang.Object ref = bootId_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      bootId_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int FROM_CACHE_FIELD_NUMBER = 12;
+  private boolean fromCache_ = false;
+  /**
+   * <pre>
+   * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+   * </pre>
+   *
+   * <code>bool from_cache = 12 [json_name = "fromCache"];</code>
+   * @return The fromCache.
+   */
+  @java.lang.Override
+  public boolean getFromCache() {
+    return fromCache_;
+  }
+
+  public static final int VERSION_FIELD_NUMBER = 13;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object version_ = "";
+  /**
+   * <pre>
+   * The daemon's version, for people.
+   * </pre>
+   *
+   * <code>string version = 13 [json_name = "version"];</code>
+   * @return The version.
+   */
+  @java.lang.Override
+  public java.lang.String getVersion() {
+    java.lang.Object ref = version_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      version_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The daemon's version, for people.
+   * </pre>
+   *
+   * <code>string version = 13 [json_name = "version"];</code>
+   * @return The bytes for version.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getVersionBytes() {
+    java.lang.Object ref = version_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      version_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int WARNING_FIELD_NUMBER = 14;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object warning_ = "";
+  /**
+   * <pre>
+   * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+   * </pre>
+   *
+   * <code>string warning = 14 [json_name = "warning"];</code>
+   * @return The warning.
+   */
+  @java.lang.Override
+  public java.lang.String getWarning() {
+    java.lang.Object ref = warning_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      warning_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+   * </pre>
+   *
+   * <code>string warning = 14 [json_name = "warning"];</code>
+   * @return The bytes for warning.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getWarningBytes() {
+    java.lang.Object ref = warning_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      warning_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -419,6 +626,21 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000002) != 0)) {
       output.writeMessage(9, getStatusTime());
     }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(role_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 10, role_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(bootId_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 11, bootId_);
+    }
+    if (fromCache_ != false) {
+      output.writeBool(12, fromCache_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(version_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 13, version_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(warning_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 14, warning_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -454,6 +676,22 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000002) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(9, getStatusTime());
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(role_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(10, role_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(bootId_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(11, bootId_);
+    }
+    if (fromCache_ != false) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(12, fromCache_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(version_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(13, version_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(warning_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(14, warning_);
     }
     return size;
   }
@@ -502,6 +740,16 @@ private static final long serialVersionUID = 0L;
       if (!getStatusTime()
           .equals(other.getStatusTime())) return false;
     }
+    if (!getRole()
+        .equals(other.getRole())) return false;
+    if (!getBootId()
+        .equals(other.getBootId())) return false;
+    if (getFromCache()
+        != other.getFromCache()) return false;
+    if (!getVersion()
+        .equals(other.getVersion())) return false;
+    if (!getWarning()
+        .equals(other.getWarning())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -537,6 +785,17 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + STATUS_TIME_FIELD_NUMBER;
       hash = (53 * hash) + getStatusTime().hashCode();
     }
+    hash = (37 * hash) + ROLE_FIELD_NUMBER;
+    hash = (53 * hash) + getRole().hashCode();
+    hash = (37 * hash) + BOOT_ID_FIELD_NUMBER;
+    hash = (53 * hash) + getBootId().hashCode();
+    hash = (37 * hash) + FROM_CACHE_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+        getFromCache());
+    hash = (37 * hash) + VERSION_FIELD_NUMBER;
+    hash = (53 * hash) + getVersion().hashCode();
+    hash = (37 * hash) + WARNING_FIELD_NUMBER;
+    hash = (53 * hash) + getWarning().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -696,6 +955,11 @@ private static final long serialVersionUID = 0L;
         statusTimeBuilder_.dispose();
         statusTimeBuilder_ = null;
       }
+      role_ = "";
+      bootId_ = "";
+      fromCache_ = false;
+      version_ = "";
+      warning_ = "";
       return this;
     }
 
@@ -763,6 +1027,21 @@ private static final long serialVersionUID = 0L;
             : statusTimeBuilder_.build();
         to_bitField0_ |= 0x00000002;
       }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
+        result.role_ = role_;
+      }
+      if (((from_bitField0_ & 0x00000400) != 0)) {
+        result.bootId_ = bootId_;
+      }
+      if (((from_bitField0_ & 0x00000800) != 0)) {
+        result.fromCache_ = fromCache_;
+      }
+      if (((from_bitField0_ & 0x00001000) != 0)) {
+        result.version_ = version_;
+      }
+      if (((from_bitField0_ & 0x00002000) != 0)) {
+        result.warning_ = warning_;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -812,6 +1091,29 @@ private static final long serialVersionUID = 0L;
       }
       if (other.hasStatusTime()) {
         mergeStatusTime(other.getStatusTime());
+      }
+      if (!other.getRole().isEmpty()) {
+        role_ = other.role_;
+        bitField0_ |= 0x00000200;
+        onChanged();
+      }
+      if (!other.getBootId().isEmpty()) {
+        bootId_ = other.bootId_;
+        bitField0_ |= 0x00000400;
+        onChanged();
+      }
+      if (other.getFromCache() != false) {
+        setFromCache(other.getFromCache());
+      }
+      if (!other.getVersion().isEmpty()) {
+        version_ = other.version_;
+        bitField0_ |= 0x00001000;
+        onChanged();
+      }
+      if (!other.getWarning().isEmpty()) {
+        warning_ = other.warning_;
+        bitField0_ |= 0x00002000;
+        onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -886,6 +1188,31 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000100;
               break;
             } // case 74
+            case 82: {
+              role_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000200;
+              break;
+            } // case 82
+            case 90: {
+              bootId_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000400;
+              break;
+            } // case 90
+            case 96: {
+              fromCache_ = input.readBool();
+              bitField0_ |= 0x00000800;
+              break;
+            } // case 96
+            case 106: {
+              version_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00001000;
+              break;
+            } // case 106
+            case 114: {
+              warning_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00002000;
+              break;
+            } // case 114
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1739,6 +2066,418 @@ private static final long serialVersionUID = 0L;
         statusTime_ = null;
       }
       return statusTimeBuilder_;
+    }
+
+    private java.lang.Object role_ = "";
+    /**
+     * <pre>
+     * "agent", "collector" or "inference".
+     * </pre>
+     *
+     * <code>string role = 10 [json_name = "role"];</code>
+     * @return The role.
+     */
+    public java.lang.String getRole() {
+      java.lang.Object ref = role_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        role_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * "agent", "collector" or "inference".
+     * </pre>
+     *
+     * <code>string role = 10 [json_name = "role"];</code>
+     * @return The bytes for role.
+     */
+    public com.google.protobuf.ByteString
+        getRoleBytes() {
+      java.lang.Object ref = role_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        role_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * "agent", "collector" or "inference".
+     * </pre>
+     *
+     * <code>string role = 10 [json_name = "role"];</code>
+     * @param value The role to set.
+     * @return This builder for chaining.
+     */
+    public Builder setRole(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      role_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * "agent", "collector" or "inference".
+     * </pre>
+     *
+     * <code>string role = 10 [json_name = "role"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearRole() {
+      role_ = getDefaultInstance().getRole();
+      bitField0_ = (bitField0_ & ~0x00000200);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * "agent", "collector" or "inference".
+     * </pre>
+     *
+     * <code>string role = 10 [json_name = "role"];</code>
+     * @param value The bytes for role to set.
+     * @return This builder for chaining.
+     */
+    public Builder setRoleBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      role_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object bootId_ = "";
+    /**
+     * <pre>
+     * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+     * </pre>
+     *
+     * <code>string boot_id = 11 [json_name = "bootId"];</code>
+     * @return The bootId.
+     */
+    public java.lang.String getBootId() {
+      java.lang.Object ref = bootId_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        bootId_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+     * </pre>
+     *
+     * <code>string boot_id = 11 [json_name = "bootId"];</code>
+     * @return The bytes for bootId.
+     */
+    public com.google.protobuf.ByteString
+        getBootIdBytes() {
+      java.lang.Object ref = bootId_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        bootId_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+     * </pre>
+     *
+     * <code>string boot_id = 11 [json_name = "bootId"];</code>
+     * @param value The bootId to set.
+     * @return This builder for chaining.
+     */
+    public Builder setBootId(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      bootId_ = value;
+      bitField0_ |= 0x00000400;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+     * </pre>
+     *
+     * <code>string boot_id = 11 [json_name = "bootId"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearBootId() {
+      bootId_ = getDefaultInstance().getBootId();
+      bitField0_ = (bitField0_ & ~0x00000400);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+     * </pre>
+     *
+     * <code>string boot_id = 11 [json_name = "bootId"];</code>
+     * @param value The bytes for bootId to set.
+     * @return This builder for chaining.
+     */
+    public Builder setBootIdBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      bootId_ = value;
+      bitField0_ |= 0x00000400;
+      onChanged();
+      return this;
+    }
+
+    private boolean fromCache_ ;
+    /**
+     * <pre>
+     * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+     * </pre>
+     *
+     * <code>bool from_cache = 12 [json_name = "fromCache"];</code>
+     * @return The fromCache.
+     */
+    @java.lang.Override
+    public boolean getFromCache() {
+      return fromCache_;
+    }
+    /**
+     * <pre>
+     * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+     * </pre>
+     *
+     * <code>bool from_cache = 12 [json_name = "fromCache"];</code>
+     * @param value The fromCache to set.
+     * @return This builder for chaining.
+     */
+    public Builder setFromCache(boolean value) {
+
+      fromCache_ = value;
+      bitField0_ |= 0x00000800;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+     * </pre>
+     *
+     * <code>bool from_cache = 12 [json_name = "fromCache"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearFromCache() {
+      bitField0_ = (bitField0_ & ~0x00000800);
+      fromCache_ = false;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object version_ = "";
+    /**
+     * <pre>
+     * The daemon's version, for people.
+     * </pre>
+     *
+     * <code>string version = 13 [json_name = "version"];</code>
+     * @return The version.
+     */
+    public java.lang.String getVersion() {
+      java.lang.Object ref = version_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        version_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The daemon's version, for people.
+     * </pre>
+     *
+     * <code>string version = 13 [json_name = "version"];</code>
+     * @return The bytes for version.
+     */
+    public com.google.protobuf.ByteString
+        getVersionBytes() {
+      java.lang.Object ref = version_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        version_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The daemon's version, for people.
+     * </pre>
+     *
+     * <code>string version = 13 [json_name = "version"];</code>
+     * @param value The version to set.
+     * @return This builder for chaining.
+     */
+    public Builder setVersion(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      version_ = value;
+      bitField0_ |= 0x00001000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The daemon's version, for people.
+     * </pre>
+     *
+     * <code>string version = 13 [json_name = "version"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearVersion() {
+      version_ = getDefaultInstance().getVersion();
+      bitField0_ = (bitField0_ & ~0x00001000);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The daemon's version, for people.
+     * </pre>
+     *
+     * <code>string version = 13 [json_name = "version"];</code>
+     * @param value The bytes for version to set.
+     * @return This builder for chaining.
+     */
+    public Builder setVersionBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      version_ = value;
+      bitField0_ |= 0x00001000;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object warning_ = "";
+    /**
+     * <pre>
+     * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+     * </pre>
+     *
+     * <code>string warning = 14 [json_name = "warning"];</code>
+     * @return The warning.
+     */
+    public java.lang.String getWarning() {
+      java.lang.Object ref = warning_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        warning_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+     * </pre>
+     *
+     * <code>string warning = 14 [json_name = "warning"];</code>
+     * @return The bytes for warning.
+     */
+    public com.google.protobuf.ByteString
+        getWarningBytes() {
+      java.lang.Object ref = warning_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        warning_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+     * </pre>
+     *
+     * <code>string warning = 14 [json_name = "warning"];</code>
+     * @param value The warning to set.
+     * @return This builder for chaining.
+     */
+    public Builder setWarning(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      warning_ = value;
+      bitField0_ |= 0x00002000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+     * </pre>
+     *
+     * <code>string warning = 14 [json_name = "warning"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearWarning() {
+      warning_ = getDefaultInstance().getWarning();
+      bitField0_ = (bitField0_ & ~0x00002000);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+     * </pre>
+     *
+     * <code>string warning = 14 [json_name = "warning"];</code>
+     * @param value The bytes for warning to set.
+     * @return This builder for chaining.
+     */
+    public Builder setWarningBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      warning_ = value;
+      bitField0_ |= 0x00002000;
+      onChanged();
+      return this;
     }
 
     // @@protoc_insertion_point(builder_scope:sonde.config.v1.ConfigStatus)

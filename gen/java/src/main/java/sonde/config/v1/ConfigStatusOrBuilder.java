@@ -182,4 +182,94 @@ public interface ConfigStatusOrBuilder extends
    * <code>.google.protobuf.Timestamp status_time = 9 [json_name = "statusTime"];</code>
    */
   com.google.protobuf.TimestampOrBuilder getStatusTimeOrBuilder();
+
+  /**
+   * <pre>
+   * "agent", "collector" or "inference".
+   * </pre>
+   *
+   * <code>string role = 10 [json_name = "role"];</code>
+   * @return The role.
+   */
+  java.lang.String getRole();
+  /**
+   * <pre>
+   * "agent", "collector" or "inference".
+   * </pre>
+   *
+   * <code>string role = 10 [json_name = "role"];</code>
+   * @return The bytes for role.
+   */
+  com.google.protobuf.ByteString
+      getRoleBytes();
+
+  /**
+   * <pre>
+   * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+   * </pre>
+   *
+   * <code>string boot_id = 11 [json_name = "bootId"];</code>
+   * @return The bootId.
+   */
+  java.lang.String getBootId();
+  /**
+   * <pre>
+   * Random, given when the daemon's process began. Two that alternate under one name are two daemons.
+   * </pre>
+   *
+   * <code>string boot_id = 11 [json_name = "bootId"];</code>
+   * @return The bytes for bootId.
+   */
+  com.google.protobuf.ByteString
+      getBootIdBytes();
+
+  /**
+   * <pre>
+   * The configuration in force comes from the last good one on disk, for the store could not be reached yet.
+   * </pre>
+   *
+   * <code>bool from_cache = 12 [json_name = "fromCache"];</code>
+   * @return The fromCache.
+   */
+  boolean getFromCache();
+
+  /**
+   * <pre>
+   * The daemon's version, for people.
+   * </pre>
+   *
+   * <code>string version = 13 [json_name = "version"];</code>
+   * @return The version.
+   */
+  java.lang.String getVersion();
+  /**
+   * <pre>
+   * The daemon's version, for people.
+   * </pre>
+   *
+   * <code>string version = 13 [json_name = "version"];</code>
+   * @return The bytes for version.
+   */
+  com.google.protobuf.ByteString
+      getVersionBytes();
+
+  /**
+   * <pre>
+   * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+   * </pre>
+   *
+   * <code>string warning = 14 [json_name = "warning"];</code>
+   * @return The warning.
+   */
+  java.lang.String getWarning();
+  /**
+   * <pre>
+   * What was applied and yet deserves a look: unknown fields, a device that is down. Empty: nothing.
+   * </pre>
+   *
+   * <code>string warning = 14 [json_name = "warning"];</code>
+   * @return The bytes for warning.
+   */
+  com.google.protobuf.ByteString
+      getWarningBytes();
 }

@@ -390,13 +390,13 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int TUNNEL_PORTS_FIELD_NUMBER = 10;
-  private sonde.config.v1.TunnelPorts tunnelPorts_;
+  private sonde.flow.v1.TunnelPorts tunnelPorts_;
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    * @return Whether the tunnelPorts field is set.
    */
   @java.lang.Override
@@ -408,23 +408,23 @@ private static final long serialVersionUID = 0L;
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    * @return The tunnelPorts.
    */
   @java.lang.Override
-  public sonde.config.v1.TunnelPorts getTunnelPorts() {
-    return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  public sonde.flow.v1.TunnelPorts getTunnelPorts() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
   }
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    */
   @java.lang.Override
-  public sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
-    return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
   }
 
   private byte memoizedIsInitialized = -1;
@@ -1926,15 +1926,15 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private sonde.config.v1.TunnelPorts tunnelPorts_;
+    private sonde.flow.v1.TunnelPorts tunnelPorts_;
     private com.google.protobuf.SingleFieldBuilder<
-        sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder> tunnelPortsBuilder_;
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> tunnelPortsBuilder_;
     /**
      * <pre>
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      * @return Whether the tunnelPorts field is set.
      */
     public boolean hasTunnelPorts() {
@@ -1945,12 +1945,12 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      * @return The tunnelPorts.
      */
-    public sonde.config.v1.TunnelPorts getTunnelPorts() {
+    public sonde.flow.v1.TunnelPorts getTunnelPorts() {
       if (tunnelPortsBuilder_ == null) {
-        return tunnelPorts_ == null ? sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+        return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
       } else {
         return tunnelPortsBuilder_.getMessage();
       }
@@ -1960,9 +1960,9 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
-    public Builder setTunnelPorts(sonde.config.v1.TunnelPorts value) {
+    public Builder setTunnelPorts(sonde.flow.v1.TunnelPorts value) {
       if (tunnelPortsBuilder_ == null) {
         java.util.Objects.requireNonNull(value);
         tunnelPorts_ = value;
@@ -1978,10 +1978,10 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
     public Builder setTunnelPorts(
-        sonde.config.v1.TunnelPorts.Builder builderForValue) {
+        sonde.flow.v1.TunnelPorts.Builder builderForValue) {
       if (tunnelPortsBuilder_ == null) {
         tunnelPorts_ = builderForValue.build();
       } else {
@@ -1996,13 +1996,13 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
-    public Builder mergeTunnelPorts(sonde.config.v1.TunnelPorts value) {
+    public Builder mergeTunnelPorts(sonde.flow.v1.TunnelPorts value) {
       if (tunnelPortsBuilder_ == null) {
         if (((bitField0_ & 0x00000200) != 0) &&
           tunnelPorts_ != null &&
-          tunnelPorts_ != sonde.config.v1.TunnelPorts.getDefaultInstance()) {
+          tunnelPorts_ != sonde.flow.v1.TunnelPorts.getDefaultInstance()) {
           getTunnelPortsBuilder().mergeFrom(value);
         } else {
           tunnelPorts_ = value;
@@ -2021,7 +2021,7 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
     public Builder clearTunnelPorts() {
       bitField0_ = (bitField0_ & ~0x00000200);
@@ -2038,9 +2038,9 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
-    public sonde.config.v1.TunnelPorts.Builder getTunnelPortsBuilder() {
+    public sonde.flow.v1.TunnelPorts.Builder getTunnelPortsBuilder() {
       bitField0_ |= 0x00000200;
       onChanged();
       return internalGetTunnelPortsFieldBuilder().getBuilder();
@@ -2050,14 +2050,14 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
-    public sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+    public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
       if (tunnelPortsBuilder_ != null) {
         return tunnelPortsBuilder_.getMessageOrBuilder();
       } else {
         return tunnelPorts_ == null ?
-            sonde.config.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+            sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
       }
     }
     /**
@@ -2065,14 +2065,14 @@ private static final long serialVersionUID = 0L;
      * UDP ports of tunnels; unset keeps the well-known ones.
      * </pre>
      *
-     * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
-        sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder> 
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> 
         internalGetTunnelPortsFieldBuilder() {
       if (tunnelPortsBuilder_ == null) {
         tunnelPortsBuilder_ = new com.google.protobuf.SingleFieldBuilder<
-            sonde.config.v1.TunnelPorts, sonde.config.v1.TunnelPorts.Builder, sonde.config.v1.TunnelPortsOrBuilder>(
+            sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder>(
                 getTunnelPorts(),
                 getParentForChildren(),
                 isClean());

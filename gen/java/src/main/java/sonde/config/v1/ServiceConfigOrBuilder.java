@@ -196,7 +196,7 @@ public interface ServiceConfigOrBuilder extends
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    * @return Whether the tunnelPorts field is set.
    */
   boolean hasTunnelPorts();
@@ -205,16 +205,16 @@ public interface ServiceConfigOrBuilder extends
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    * @return The tunnelPorts.
    */
-  sonde.config.v1.TunnelPorts getTunnelPorts();
+  sonde.flow.v1.TunnelPorts getTunnelPorts();
   /**
    * <pre>
    * UDP ports of tunnels; unset keeps the well-known ones.
    * </pre>
    *
-   * <code>.sonde.config.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 10 [json_name = "tunnelPorts"];</code>
    */
-  sonde.config.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder();
+  sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder();
 }

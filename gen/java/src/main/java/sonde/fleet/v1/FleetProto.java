@@ -79,7 +79,7 @@ public final class FleetProto extends com.google.protobuf.GeneratedFile {
       "\004peer\"\023\n\021ListAgentsRequest\"C\n\022ListAgents" +
       "Response\022-\n\006agents\030\001 \003(\0132\025.sonde.fleet.v" +
       "1.AgentR\006agents\"(\n\020GetLedgerRequest\022\024\n\005a" +
-      "gent\030\001 \001(\tR\005agent\"\204\005\n\013LedgerEntry\022\024\n\005age" +
+      "gent\030\001 \001(\tR\005agent\"\242\005\n\013LedgerEntry\022\024\n\005age" +
       "nt\030\001 \001(\tR\005agent\022\024\n\005epoch\030\002 \001(\006R\005epoch\022\022\n" +
       "\004lane\030\003 \001(\rR\004lane\0225\n\010counters\030\004 \001(\0132\031.so" +
       "nde.ingest.v1.CountersR\010counters\0224\n\005spoo" +
@@ -95,21 +95,22 @@ public final class FleetProto extends com.google.protobuf.GeneratedFile {
       "edSessions\022)\n\020pending_sessions\030\017 \001(\004R\017pe" +
       "ndingSessions\022%\n\016stored_packets\030\020 \001(\004R\rs" +
       "toredPackets\022\032\n\010residual\030\021 \001(\003R\010residual" +
-      "\022\026\n\006closed\030\022 \001(\010R\006closed\"}\n\021GetLedgerRes" +
-      "ponse\0225\n\007entries\030\001 \003(\0132\033.sonde.fleet.v1." +
-      "LedgerEntryR\007entries\0221\n\005total\030\002 \001(\0132\033.so" +
-      "nde.fleet.v1.LedgerEntryR\005total*Z\n\nAgent" +
-      "State\022\033\n\027AGENT_STATE_UNSPECIFIED\020\000\022\031\n\025AG" +
-      "ENT_STATE_CONNECTED\020\001\022\024\n\020AGENT_STATE_AWA" +
-      "Y\020\0022\265\001\n\014FleetService\022S\n\nListAgents\022!.son" +
-      "de.fleet.v1.ListAgentsRequest\032\".sonde.fl" +
-      "eet.v1.ListAgentsResponse\022P\n\tGetLedger\022 " +
-      ".sonde.fleet.v1.GetLedgerRequest\032!.sonde" +
-      ".fleet.v1.GetLedgerResponseB\223\001B\nFleetPro" +
-      "toP\001Z+sonde.example/gen/go/sonde/fleet/v" +
-      "1;fleetv1\242\002\003SFX\252\002\016Sonde.Fleet.V1\312\002\016Sonde" +
-      "\\Fleet\\V1\342\002\032Sonde\\Fleet\\V1\\GPBMetadata\352\002" +
-      "\020Sonde::Fleet::V1b\006proto3"
+      "\022\026\n\006closed\030\022 \001(\010R\006closed\022\034\n\telsewhere\030\023 " +
+      "\001(\004R\telsewhere\"}\n\021GetLedgerResponse\0225\n\007e" +
+      "ntries\030\001 \003(\0132\033.sonde.fleet.v1.LedgerEntr" +
+      "yR\007entries\0221\n\005total\030\002 \001(\0132\033.sonde.fleet." +
+      "v1.LedgerEntryR\005total*Z\n\nAgentState\022\033\n\027A" +
+      "GENT_STATE_UNSPECIFIED\020\000\022\031\n\025AGENT_STATE_" +
+      "CONNECTED\020\001\022\024\n\020AGENT_STATE_AWAY\020\0022\265\001\n\014Fl" +
+      "eetService\022S\n\nListAgents\022!.sonde.fleet.v" +
+      "1.ListAgentsRequest\032\".sonde.fleet.v1.Lis" +
+      "tAgentsResponse\022P\n\tGetLedger\022 .sonde.fle" +
+      "et.v1.GetLedgerRequest\032!.sonde.fleet.v1." +
+      "GetLedgerResponseB\223\001B\nFleetProtoP\001Z+sond" +
+      "e.example/gen/go/sonde/fleet/v1;fleetv1\242" +
+      "\002\003SFX\252\002\016Sonde.Fleet.V1\312\002\016Sonde\\Fleet\\V1\342" +
+      "\002\032Sonde\\Fleet\\V1\\GPBMetadata\352\002\020Sonde::Fl" +
+      "eet::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -146,7 +147,7 @@ public final class FleetProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_fleet_v1_LedgerEntry_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_fleet_v1_LedgerEntry_descriptor,
-        new java.lang.String[] { "Agent", "Epoch", "Lane", "Counters", "Spool", "ReceivedSequence", "DurableSequence", "GapSequences", "Applied", "Mismatched", "Rejected", "LostCrash", "OpenedSessions", "StoredSessions", "PendingSessions", "StoredPackets", "Residual", "Closed", });
+        new java.lang.String[] { "Agent", "Epoch", "Lane", "Counters", "Spool", "ReceivedSequence", "DurableSequence", "GapSequences", "Applied", "Mismatched", "Rejected", "LostCrash", "OpenedSessions", "StoredSessions", "PendingSessions", "StoredPackets", "Residual", "Closed", "Elsewhere", });
     internal_static_sonde_fleet_v1_GetLedgerResponse_descriptor =
       getDescriptor().getMessageType(5);
     internal_static_sonde_fleet_v1_GetLedgerResponse_fieldAccessorTable = new

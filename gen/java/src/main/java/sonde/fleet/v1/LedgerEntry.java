@@ -407,6 +407,21 @@ private static final long serialVersionUID = 0L;
     return closed_;
   }
 
+  public static final int ELSEWHERE_FIELD_NUMBER = 19;
+  private long elsewhere_ = 0L;
+  /**
+   * <pre>
+   * Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+   * </pre>
+   *
+   * <code>uint64 elsewhere = 19 [json_name = "elsewhere"];</code>
+   * @return The elsewhere.
+   */
+  @java.lang.Override
+  public long getElsewhere() {
+    return elsewhere_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -474,6 +489,9 @@ private static final long serialVersionUID = 0L;
     }
     if (closed_ != false) {
       output.writeBool(18, closed_);
+    }
+    if (elsewhere_ != 0L) {
+      output.writeUInt64(19, elsewhere_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -550,6 +568,10 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeBoolSize(18, closed_);
     }
+    if (elsewhere_ != 0L) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeUInt64Size(19, elsewhere_);
+    }
     return size;
   }
   @java.lang.Override
@@ -616,6 +638,8 @@ private static final long serialVersionUID = 0L;
         != other.getResidual()) return false;
     if (getClosed()
         != other.getClosed()) return false;
+    if (getElsewhere()
+        != other.getElsewhere()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -681,6 +705,9 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + CLOSED_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
         getClosed());
+    hash = (37 * hash) + ELSEWHERE_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
+        getElsewhere());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -854,6 +881,7 @@ private static final long serialVersionUID = 0L;
       storedPackets_ = 0L;
       residual_ = 0L;
       closed_ = false;
+      elsewhere_ = 0L;
       return this;
     }
 
@@ -948,6 +976,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00020000) != 0)) {
         result.closed_ = closed_;
       }
+      if (((from_bitField0_ & 0x00040000) != 0)) {
+        result.elsewhere_ = elsewhere_;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -1018,6 +1049,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getClosed() != false) {
         setClosed(other.getClosed());
+      }
+      if (other.getElsewhere() != 0L) {
+        setElsewhere(other.getElsewhere());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -1137,6 +1171,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00020000;
               break;
             } // case 144
+            case 152: {
+              elsewhere_ = input.readUInt64();
+              bitField0_ |= 0x00040000;
+              break;
+            } // case 152
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -2212,6 +2251,50 @@ private static final long serialVersionUID = 0L;
     public Builder clearClosed() {
       bitField0_ = (bitField0_ & ~0x00020000);
       closed_ = false;
+      onChanged();
+      return this;
+    }
+
+    private long elsewhere_ ;
+    /**
+     * <pre>
+     * Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+     * </pre>
+     *
+     * <code>uint64 elsewhere = 19 [json_name = "elsewhere"];</code>
+     * @return The elsewhere.
+     */
+    @java.lang.Override
+    public long getElsewhere() {
+      return elsewhere_;
+    }
+    /**
+     * <pre>
+     * Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+     * </pre>
+     *
+     * <code>uint64 elsewhere = 19 [json_name = "elsewhere"];</code>
+     * @param value The elsewhere to set.
+     * @return This builder for chaining.
+     */
+    public Builder setElsewhere(long value) {
+
+      elsewhere_ = value;
+      bitField0_ |= 0x00040000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+     * </pre>
+     *
+     * <code>uint64 elsewhere = 19 [json_name = "elsewhere"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearElsewhere() {
+      bitField0_ = (bitField0_ & ~0x00040000);
+      elsewhere_ = 0L;
       onChanged();
       return this;
     }

@@ -233,4 +233,14 @@ public interface LedgerEntryOrBuilder extends
    * @return The closed.
    */
   boolean getClosed();
+
+  /**
+   * <pre>
+   * Packets that were durable at another collector, with results of its own, when this one first heard of the lane.
+   * </pre>
+   *
+   * <code>uint64 elsewhere = 19 [json_name = "elsewhere"];</code>
+   * @return The elsewhere.
+   */
+  long getElsewhere();
 }

@@ -47,6 +47,11 @@ public final class FlowProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sonde_flow_v1_Interface_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_flow_v1_TunnelPorts_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_flow_v1_TunnelPorts_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_sonde_flow_v1_Packets_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -103,68 +108,73 @@ public final class FlowProto extends com.google.protobuf.GeneratedFile {
       "(\010R\005ended\0227\n\nend_reason\030\010 \001(\0162\030.sonde.fl" +
       "ow.v1.EndReasonR\tendReason\022*\n\021forward_tc" +
       "p_flags\030\t \001(\rR\017forwardTcpFlags\022*\n\021revers" +
-      "e_tcp_flags\030\n \001(\rR\017reverseTcpFlags\"a\n\tIn" +
-      "terface\022#\n\rcapture_point\030\001 \001(\tR\014captureP" +
-      "oint\022\022\n\004name\030\002 \001(\tR\004name\022\033\n\tlink_type\030\003 " +
-      "\001(\rR\010linkType\"\264\002\n\007Packets\022 \n\014base_time_n" +
-      "s\030\001 \001(\020R\nbaseTimeNs\022$\n\016time_deltas_ns\030\002 " +
-      "\003(\022R\014timeDeltasNs\022\032\n\010captured\030\003 \003(\rR\010cap" +
-      "tured\022\030\n\007missing\030\004 \003(\rR\007missing\022\024\n\005flags" +
-      "\030\005 \003(\rR\005flags\022+\n\021interface_indexes\030\006 \003(\r" +
-      "R\020interfaceIndexes\022\032\n\010ordinals\030\007 \003(\rR\010or" +
-      "dinals\0228\n\ninterfaces\030\010 \003(\0132\030.sonde.flow." +
-      "v1.InterfaceR\ninterfaces\022\022\n\004data\030\017 \001(\014R\004" +
-      "data\"\210\002\n\010Evidence\022!\n\014packets_held\030\001 \001(\rR" +
-      "\013packetsHeld\022\022\n\004gaps\030\002 \001(\004R\004gaps\022\024\n\005drop" +
-      "s\030\003 \001(\004R\005drops\022\034\n\ttruncated\030\004 \001(\rR\ttrunc" +
-      "ated\022\'\n\017config_revision\030\005 \001(\004R\016configRev" +
-      "ision\022\034\n\tmidstream\030\006 \001(\010R\tmidstream\022\034\n\tc" +
-      "ontinued\030\007 \001(\010R\tcontinued\022,\n\022payload_hol" +
-      "e_bytes\030\010 \001(\004R\020payloadHoleBytes\"\200\004\n\007Sess" +
-      "ion\022\016\n\002id\030\001 \001(\tR\002id\022\024\n\005agent\030\002 \001(\tR\005agen" +
-      "t\022\024\n\005epoch\030\003 \001(\006R\005epoch\022\022\n\004lane\030\004 \001(\rR\004l" +
-      "ane\022\026\n\006number\030\005 \001(\004R\006number\022#\n\rcapture_p" +
-      "oint\030\006 \001(\tR\014capturePoint\022*\n\005scope\030\007 \001(\0132" +
-      "\024.sonde.flow.v1.ScopeR\005scope\0227\n\nfive_tup" +
-      "le\030\010 \001(\0132\030.sonde.flow.v1.FiveTupleR\tfive" +
-      "Tuple\022!\n\014community_id\030\t \001(\tR\013communityId" +
-      "\022-\n\006counts\030\n \001(\0132\025.sonde.flow.v1.CountsR" +
-      "\006counts\022*\n\004head\030\013 \001(\0132\026.sonde.flow.v1.Pa" +
-      "cketsR\004head\022!\n\014head_packets\030\014 \001(\rR\013headP" +
-      "ackets\0223\n\010evidence\030\r \001(\0132\027.sonde.flow.v1" +
-      ".EvidenceR\010evidence\022-\n\023handed_over_time_" +
-      "ns\030\016 \001(\020R\020handedOverTimeNs\"=\n\005Label\022\022\n\004n" +
-      "ame\030\001 \001(\tR\004name\022 \n\013probability\030\002 \001(\002R\013pr" +
-      "obability\"\373\001\n\016Classification\022\024\n\005label\030\001 " +
-      "\001(\tR\005label\022\032\n\010category\030\002 \001(\tR\010category\022 " +
-      "\n\013probability\030\003 \001(\002R\013probability\022\030\n\007unkn" +
-      "own\030\004 \001(\010R\007unknown\022\030\n\007packets\030\005 \001(\rR\007pac" +
-      "kets\022&\n\003top\030\006 \003(\0132\024.sonde.flow.v1.LabelR" +
-      "\003top\022\024\n\005model\030\007 \001(\tR\005model\022#\n\rmodel_vers" +
-      "ion\030\010 \001(\tR\014modelVersion\"\265\001\n\tHandshake\022\037\n" +
-      "\013server_name\030\001 \001(\tR\nserverName\022\022\n\004alpn\030\002" +
-      " \003(\tR\004alpn\022\037\n\013tls_version\030\003 \001(\tR\ntlsVers" +
-      "ion\022\020\n\003ja4\030\004 \001(\tR\003ja4\022!\n\014quic_version\030\005 " +
-      "\001(\tR\013quicVersion\022\035\n\ntls_cipher\030\006 \001(\tR\ttl" +
-      "sCipher*\266\001\n\nTunnelKind\022\033\n\027TUNNEL_KIND_UN" +
-      "SPECIFIED\020\000\022\023\n\017TUNNEL_KIND_GRE\020\001\022\030\n\024TUNN" +
-      "EL_KIND_IP_IN_IP\020\002\022\025\n\021TUNNEL_KIND_VXLAN\020" +
-      "\003\022\026\n\022TUNNEL_KIND_GENEVE\020\004\022\025\n\021TUNNEL_KIND" +
-      "_GTP_U\020\005\022\026\n\022TUNNEL_KIND_TEREDO\020\006*\253\002\n\tEnd" +
-      "Reason\022\032\n\026END_REASON_UNSPECIFIED\020\000\022\022\n\016EN" +
-      "D_REASON_FIN\020\001\022\022\n\016END_REASON_RST\020\002\022\023\n\017EN" +
-      "D_REASON_IDLE\020\003\022\035\n\031END_REASON_ACTIVE_TIM" +
-      "EOUT\020\004\022\031\n\025END_REASON_SUPERSEDED\020\005\022\026\n\022END" +
-      "_REASON_EVICTED\020\006\022\032\n\026END_REASON_CAPTURE_" +
-      "END\020\007\022\034\n\030END_REASON_AGENT_STOPPED\020\010\022\036\n\032E" +
-      "ND_REASON_AGENT_RESTARTED\020\t\022\031\n\025END_REASO" +
-      "N_AGENT_LOST\020\n*p\n\nPacketFlag\022\033\n\027PACKET_F" +
-      "LAG_UNSPECIFIED\020\000\022\027\n\023PACKET_FLAG_REVERSE" +
-      "\020\001\022\027\n\023PACKET_FLAG_SNAPPED\020\002\022\023\n\017PACKET_FL" +
-      "AG_CUT\020\004B\214\001B\tFlowProtoP\001Z)sonde.example/" +
-      "gen/go/sonde/flow/v1;flowv1\242\002\003SFX\252\002\rSond" +
-      "e.Flow.V1\312\002\rSonde\\Flow\\V1\342\002\031Sonde\\Flow\\V" +
-      "1\\GPBMetadata\352\002\017Sonde::Flow::V1b\006proto3"
+      "e_tcp_flags\030\n \001(\rR\017reverseTcpFlags\"\240\001\n\tI" +
+      "nterface\022#\n\rcapture_point\030\001 \001(\tR\014capture" +
+      "Point\022\022\n\004name\030\002 \001(\tR\004name\022\033\n\tlink_type\030\003" +
+      " \001(\rR\010linkType\022=\n\014tunnel_ports\030\004 \001(\0132\032.s" +
+      "onde.flow.v1.TunnelPortsR\013tunnelPorts\"h\n" +
+      "\013TunnelPorts\022\024\n\005vxlan\030\001 \003(\rR\005vxlan\022\026\n\006ge" +
+      "neve\030\002 \003(\rR\006geneve\022\023\n\005gtp_u\030\003 \003(\rR\004gtpU\022" +
+      "\026\n\006teredo\030\004 \003(\rR\006teredo\"\264\002\n\007Packets\022 \n\014b" +
+      "ase_time_ns\030\001 \001(\020R\nbaseTimeNs\022$\n\016time_de" +
+      "ltas_ns\030\002 \003(\022R\014timeDeltasNs\022\032\n\010captured\030" +
+      "\003 \003(\rR\010captured\022\030\n\007missing\030\004 \003(\rR\007missin" +
+      "g\022\024\n\005flags\030\005 \003(\rR\005flags\022+\n\021interface_ind" +
+      "exes\030\006 \003(\rR\020interfaceIndexes\022\032\n\010ordinals" +
+      "\030\007 \003(\rR\010ordinals\0228\n\ninterfaces\030\010 \003(\0132\030.s" +
+      "onde.flow.v1.InterfaceR\ninterfaces\022\022\n\004da" +
+      "ta\030\017 \001(\014R\004data\"\210\002\n\010Evidence\022!\n\014packets_h" +
+      "eld\030\001 \001(\rR\013packetsHeld\022\022\n\004gaps\030\002 \001(\004R\004ga" +
+      "ps\022\024\n\005drops\030\003 \001(\004R\005drops\022\034\n\ttruncated\030\004 " +
+      "\001(\rR\ttruncated\022\'\n\017config_revision\030\005 \001(\004R" +
+      "\016configRevision\022\034\n\tmidstream\030\006 \001(\010R\tmids" +
+      "tream\022\034\n\tcontinued\030\007 \001(\010R\tcontinued\022,\n\022p" +
+      "ayload_hole_bytes\030\010 \001(\004R\020payloadHoleByte" +
+      "s\"\200\004\n\007Session\022\016\n\002id\030\001 \001(\tR\002id\022\024\n\005agent\030\002" +
+      " \001(\tR\005agent\022\024\n\005epoch\030\003 \001(\006R\005epoch\022\022\n\004lan" +
+      "e\030\004 \001(\rR\004lane\022\026\n\006number\030\005 \001(\004R\006number\022#\n" +
+      "\rcapture_point\030\006 \001(\tR\014capturePoint\022*\n\005sc" +
+      "ope\030\007 \001(\0132\024.sonde.flow.v1.ScopeR\005scope\0227" +
+      "\n\nfive_tuple\030\010 \001(\0132\030.sonde.flow.v1.FiveT" +
+      "upleR\tfiveTuple\022!\n\014community_id\030\t \001(\tR\013c" +
+      "ommunityId\022-\n\006counts\030\n \001(\0132\025.sonde.flow." +
+      "v1.CountsR\006counts\022*\n\004head\030\013 \001(\0132\026.sonde." +
+      "flow.v1.PacketsR\004head\022!\n\014head_packets\030\014 " +
+      "\001(\rR\013headPackets\0223\n\010evidence\030\r \001(\0132\027.son" +
+      "de.flow.v1.EvidenceR\010evidence\022-\n\023handed_" +
+      "over_time_ns\030\016 \001(\020R\020handedOverTimeNs\"=\n\005" +
+      "Label\022\022\n\004name\030\001 \001(\tR\004name\022 \n\013probability" +
+      "\030\002 \001(\002R\013probability\"\373\001\n\016Classification\022\024" +
+      "\n\005label\030\001 \001(\tR\005label\022\032\n\010category\030\002 \001(\tR\010" +
+      "category\022 \n\013probability\030\003 \001(\002R\013probabili" +
+      "ty\022\030\n\007unknown\030\004 \001(\010R\007unknown\022\030\n\007packets\030" +
+      "\005 \001(\rR\007packets\022&\n\003top\030\006 \003(\0132\024.sonde.flow" +
+      ".v1.LabelR\003top\022\024\n\005model\030\007 \001(\tR\005model\022#\n\r" +
+      "model_version\030\010 \001(\tR\014modelVersion\"\265\001\n\tHa" +
+      "ndshake\022\037\n\013server_name\030\001 \001(\tR\nserverName" +
+      "\022\022\n\004alpn\030\002 \003(\tR\004alpn\022\037\n\013tls_version\030\003 \001(" +
+      "\tR\ntlsVersion\022\020\n\003ja4\030\004 \001(\tR\003ja4\022!\n\014quic_" +
+      "version\030\005 \001(\tR\013quicVersion\022\035\n\ntls_cipher" +
+      "\030\006 \001(\tR\ttlsCipher*\266\001\n\nTunnelKind\022\033\n\027TUNN" +
+      "EL_KIND_UNSPECIFIED\020\000\022\023\n\017TUNNEL_KIND_GRE" +
+      "\020\001\022\030\n\024TUNNEL_KIND_IP_IN_IP\020\002\022\025\n\021TUNNEL_K" +
+      "IND_VXLAN\020\003\022\026\n\022TUNNEL_KIND_GENEVE\020\004\022\025\n\021T" +
+      "UNNEL_KIND_GTP_U\020\005\022\026\n\022TUNNEL_KIND_TEREDO" +
+      "\020\006*\253\002\n\tEndReason\022\032\n\026END_REASON_UNSPECIFI" +
+      "ED\020\000\022\022\n\016END_REASON_FIN\020\001\022\022\n\016END_REASON_R" +
+      "ST\020\002\022\023\n\017END_REASON_IDLE\020\003\022\035\n\031END_REASON_" +
+      "ACTIVE_TIMEOUT\020\004\022\031\n\025END_REASON_SUPERSEDE" +
+      "D\020\005\022\026\n\022END_REASON_EVICTED\020\006\022\032\n\026END_REASO" +
+      "N_CAPTURE_END\020\007\022\034\n\030END_REASON_AGENT_STOP" +
+      "PED\020\010\022\036\n\032END_REASON_AGENT_RESTARTED\020\t\022\031\n" +
+      "\025END_REASON_AGENT_LOST\020\n*p\n\nPacketFlag\022\033" +
+      "\n\027PACKET_FLAG_UNSPECIFIED\020\000\022\027\n\023PACKET_FL" +
+      "AG_REVERSE\020\001\022\027\n\023PACKET_FLAG_SNAPPED\020\002\022\023\n" +
+      "\017PACKET_FLAG_CUT\020\004B\214\001B\tFlowProtoP\001Z)sond" +
+      "e.example/gen/go/sonde/flow/v1;flowv1\242\002\003" +
+      "SFX\252\002\rSonde.Flow.V1\312\002\rSonde\\Flow\\V1\342\002\031So" +
+      "nde\\Flow\\V1\\GPBMetadata\352\002\017Sonde::Flow::V" +
+      "1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -193,39 +203,45 @@ public final class FlowProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_flow_v1_Interface_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Interface_descriptor,
-        new java.lang.String[] { "CapturePoint", "Name", "LinkType", });
-    internal_static_sonde_flow_v1_Packets_descriptor =
+        new java.lang.String[] { "CapturePoint", "Name", "LinkType", "TunnelPorts", });
+    internal_static_sonde_flow_v1_TunnelPorts_descriptor =
       getDescriptor().getMessageType(4);
+    internal_static_sonde_flow_v1_TunnelPorts_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_flow_v1_TunnelPorts_descriptor,
+        new java.lang.String[] { "Vxlan", "Geneve", "GtpU", "Teredo", });
+    internal_static_sonde_flow_v1_Packets_descriptor =
+      getDescriptor().getMessageType(5);
     internal_static_sonde_flow_v1_Packets_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Packets_descriptor,
         new java.lang.String[] { "BaseTimeNs", "TimeDeltasNs", "Captured", "Missing", "Flags", "InterfaceIndexes", "Ordinals", "Interfaces", "Data", });
     internal_static_sonde_flow_v1_Evidence_descriptor =
-      getDescriptor().getMessageType(5);
+      getDescriptor().getMessageType(6);
     internal_static_sonde_flow_v1_Evidence_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Evidence_descriptor,
         new java.lang.String[] { "PacketsHeld", "Gaps", "Drops", "Truncated", "ConfigRevision", "Midstream", "Continued", "PayloadHoleBytes", });
     internal_static_sonde_flow_v1_Session_descriptor =
-      getDescriptor().getMessageType(6);
+      getDescriptor().getMessageType(7);
     internal_static_sonde_flow_v1_Session_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Session_descriptor,
         new java.lang.String[] { "Id", "Agent", "Epoch", "Lane", "Number", "CapturePoint", "Scope", "FiveTuple", "CommunityId", "Counts", "Head", "HeadPackets", "Evidence", "HandedOverTimeNs", });
     internal_static_sonde_flow_v1_Label_descriptor =
-      getDescriptor().getMessageType(7);
+      getDescriptor().getMessageType(8);
     internal_static_sonde_flow_v1_Label_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Label_descriptor,
         new java.lang.String[] { "Name", "Probability", });
     internal_static_sonde_flow_v1_Classification_descriptor =
-      getDescriptor().getMessageType(8);
+      getDescriptor().getMessageType(9);
     internal_static_sonde_flow_v1_Classification_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Classification_descriptor,
         new java.lang.String[] { "Label", "Category", "Probability", "Unknown", "Packets", "Top", "Model", "ModelVersion", });
     internal_static_sonde_flow_v1_Handshake_descriptor =
-      getDescriptor().getMessageType(9);
+      getDescriptor().getMessageType(10);
     internal_static_sonde_flow_v1_Handshake_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Handshake_descriptor,

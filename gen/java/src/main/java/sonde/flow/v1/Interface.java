@@ -54,6 +54,7 @@ private static final long serialVersionUID = 0L;
             sonde.flow.v1.Interface.class, sonde.flow.v1.Interface.Builder.class);
   }
 
+  private int bitField0_;
   public static final int CAPTURE_POINT_FIELD_NUMBER = 1;
   @SuppressWarnings("serial")
   private volatile java.lang.Object capturePoint_ = "";
@@ -165,6 +166,47 @@ private static final long serialVersionUID = 0L;
     return linkType_;
   }
 
+  public static final int TUNNEL_PORTS_FIELD_NUMBER = 4;
+  private sonde.flow.v1.TunnelPorts tunnelPorts_;
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   * @return Whether the tunnelPorts field is set.
+   */
+  @java.lang.Override
+  public boolean hasTunnelPorts() {
+    return ((bitField0_ & 0x00000001) != 0);
+  }
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   * @return The tunnelPorts.
+   */
+  @java.lang.Override
+  public sonde.flow.v1.TunnelPorts getTunnelPorts() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  }
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   */
+  @java.lang.Override
+  public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+    return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -188,6 +230,9 @@ private static final long serialVersionUID = 0L;
     if (linkType_ != 0) {
       output.writeUInt32(3, linkType_);
     }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      output.writeMessage(4, getTunnelPorts());
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -201,6 +246,10 @@ private static final long serialVersionUID = 0L;
     if (linkType_ != 0) {
       size += com.google.protobuf.CodedOutputStream
         .computeUInt32Size(3, linkType_);
+    }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(4, getTunnelPorts());
     }
     return size;
   }
@@ -232,6 +281,11 @@ private static final long serialVersionUID = 0L;
         .equals(other.getName())) return false;
     if (getLinkType()
         != other.getLinkType()) return false;
+    if (hasTunnelPorts() != other.hasTunnelPorts()) return false;
+    if (hasTunnelPorts()) {
+      if (!getTunnelPorts()
+          .equals(other.getTunnelPorts())) return false;
+    }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -249,6 +303,10 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getName().hashCode();
     hash = (37 * hash) + LINK_TYPE_FIELD_NUMBER;
     hash = (53 * hash) + getLinkType();
+    if (hasTunnelPorts()) {
+      hash = (37 * hash) + TUNNEL_PORTS_FIELD_NUMBER;
+      hash = (53 * hash) + getTunnelPorts().hashCode();
+    }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -372,13 +430,19 @@ private static final long serialVersionUID = 0L;
 
     // Construct using sonde.flow.v1.Interface.newBuilder()
     private Builder() {
-
+      maybeForceBuilderInitialization();
     }
 
     private Builder(
         com.google.protobuf.GeneratedMessage.BuilderParent parent) {
       super(parent);
-
+      maybeForceBuilderInitialization();
+    }
+    private void maybeForceBuilderInitialization() {
+      if (com.google.protobuf.GeneratedMessage
+              .alwaysUseFieldBuilders) {
+        internalGetTunnelPortsFieldBuilder();
+      }
     }
     @java.lang.Override
     public Builder clear() {
@@ -387,6 +451,11 @@ private static final long serialVersionUID = 0L;
       capturePoint_ = "";
       name_ = "";
       linkType_ = 0;
+      tunnelPorts_ = null;
+      if (tunnelPortsBuilder_ != null) {
+        tunnelPortsBuilder_.dispose();
+        tunnelPortsBuilder_ = null;
+      }
       return this;
     }
 
@@ -429,6 +498,14 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000004) != 0)) {
         result.linkType_ = linkType_;
       }
+      int to_bitField0_ = 0;
+      if (((from_bitField0_ & 0x00000008) != 0)) {
+        result.tunnelPorts_ = tunnelPortsBuilder_ == null
+            ? tunnelPorts_
+            : tunnelPortsBuilder_.build();
+        to_bitField0_ |= 0x00000001;
+      }
+      result.bitField0_ |= to_bitField0_;
     }
 
     @java.lang.Override
@@ -455,6 +532,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getLinkType() != 0) {
         setLinkType(other.getLinkType());
+      }
+      if (other.hasTunnelPorts()) {
+        mergeTunnelPorts(other.getTunnelPorts());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -495,6 +575,13 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000004;
               break;
             } // case 24
+            case 34: {
+              input.readMessage(
+                  internalGetTunnelPortsFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              bitField0_ |= 0x00000008;
+              break;
+            } // case 34
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -743,6 +830,170 @@ private static final long serialVersionUID = 0L;
       linkType_ = 0;
       onChanged();
       return this;
+    }
+
+    private sonde.flow.v1.TunnelPorts tunnelPorts_;
+    private com.google.protobuf.SingleFieldBuilder<
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> tunnelPortsBuilder_;
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     * @return Whether the tunnelPorts field is set.
+     */
+    public boolean hasTunnelPorts() {
+      return ((bitField0_ & 0x00000008) != 0);
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     * @return The tunnelPorts.
+     */
+    public sonde.flow.v1.TunnelPorts getTunnelPorts() {
+      if (tunnelPortsBuilder_ == null) {
+        return tunnelPorts_ == null ? sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+      } else {
+        return tunnelPortsBuilder_.getMessage();
+      }
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public Builder setTunnelPorts(sonde.flow.v1.TunnelPorts value) {
+      if (tunnelPortsBuilder_ == null) {
+        java.util.Objects.requireNonNull(value);
+        tunnelPorts_ = value;
+      } else {
+        tunnelPortsBuilder_.setMessage(value);
+      }
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public Builder setTunnelPorts(
+        sonde.flow.v1.TunnelPorts.Builder builderForValue) {
+      if (tunnelPortsBuilder_ == null) {
+        tunnelPorts_ = builderForValue.build();
+      } else {
+        tunnelPortsBuilder_.setMessage(builderForValue.build());
+      }
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public Builder mergeTunnelPorts(sonde.flow.v1.TunnelPorts value) {
+      if (tunnelPortsBuilder_ == null) {
+        if (((bitField0_ & 0x00000008) != 0) &&
+          tunnelPorts_ != null &&
+          tunnelPorts_ != sonde.flow.v1.TunnelPorts.getDefaultInstance()) {
+          getTunnelPortsBuilder().mergeFrom(value);
+        } else {
+          tunnelPorts_ = value;
+        }
+      } else {
+        tunnelPortsBuilder_.mergeFrom(value);
+      }
+      if (tunnelPorts_ != null) {
+        bitField0_ |= 0x00000008;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public Builder clearTunnelPorts() {
+      bitField0_ = (bitField0_ & ~0x00000008);
+      tunnelPorts_ = null;
+      if (tunnelPortsBuilder_ != null) {
+        tunnelPortsBuilder_.dispose();
+        tunnelPortsBuilder_ = null;
+      }
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public sonde.flow.v1.TunnelPorts.Builder getTunnelPortsBuilder() {
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return internalGetTunnelPortsFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    public sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder() {
+      if (tunnelPortsBuilder_ != null) {
+        return tunnelPortsBuilder_.getMessageOrBuilder();
+      } else {
+        return tunnelPorts_ == null ?
+            sonde.flow.v1.TunnelPorts.getDefaultInstance() : tunnelPorts_;
+      }
+    }
+    /**
+     * <pre>
+     * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+     * must look on the same.
+     * </pre>
+     *
+     * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+     */
+    private com.google.protobuf.SingleFieldBuilder<
+        sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder> 
+        internalGetTunnelPortsFieldBuilder() {
+      if (tunnelPortsBuilder_ == null) {
+        tunnelPortsBuilder_ = new com.google.protobuf.SingleFieldBuilder<
+            sonde.flow.v1.TunnelPorts, sonde.flow.v1.TunnelPorts.Builder, sonde.flow.v1.TunnelPortsOrBuilder>(
+                getTunnelPorts(),
+                getParentForChildren(),
+                isClean());
+        tunnelPorts_ = null;
+      }
+      return tunnelPortsBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:sonde.flow.v1.Interface)

@@ -61,4 +61,34 @@ public interface InterfaceOrBuilder extends
    * @return The linkType.
    */
   int getLinkType();
+
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   * @return Whether the tunnelPorts field is set.
+   */
+  boolean hasTunnelPorts();
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   * @return The tunnelPorts.
+   */
+  sonde.flow.v1.TunnelPorts getTunnelPorts();
+  /**
+   * <pre>
+   * UDP ports on which the agent opened tunnels there; unset means the well-known ones. Whoever reads the packets again
+   * must look on the same.
+   * </pre>
+   *
+   * <code>.sonde.flow.v1.TunnelPorts tunnel_ports = 4 [json_name = "tunnelPorts"];</code>
+   */
+  sonde.flow.v1.TunnelPortsOrBuilder getTunnelPortsOrBuilder();
 }

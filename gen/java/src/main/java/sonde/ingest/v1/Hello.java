@@ -320,6 +320,22 @@ private static final long serialVersionUID = 0L;
     return lost_.get(index);
   }
 
+  public static final int DURABLE_PACKETS_FIELD_NUMBER = 10;
+  private long durablePackets_ = 0L;
+  /**
+   * <pre>
+   * Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+   * stored elsewhere.
+   * </pre>
+   *
+   * <code>uint64 durable_packets = 10 [json_name = "durablePackets"];</code>
+   * @return The durablePackets.
+   */
+  @java.lang.Override
+  public long getDurablePackets() {
+    return durablePackets_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -360,6 +376,9 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < lost_.size(); i++) {
       output.writeMessage(9, lost_.get(i));
+    }
+    if (durablePackets_ != 0L) {
+      output.writeUInt64(10, durablePackets_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -410,6 +429,10 @@ private static final long serialVersionUID = 0L;
           }
           size += 1 * count;
         }
+    if (durablePackets_ != 0L) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeUInt64Size(10, durablePackets_);
+    }
     return size;
   }
   @java.lang.Override
@@ -452,6 +475,8 @@ private static final long serialVersionUID = 0L;
         != other.getConfigRevision()) return false;
     if (!getLostList()
         .equals(other.getLostList())) return false;
+    if (getDurablePackets()
+        != other.getDurablePackets()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -490,6 +515,9 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + LOST_FIELD_NUMBER;
       hash = (53 * hash) + getLostList().hashCode();
     }
+    hash = (37 * hash) + DURABLE_PACKETS_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
+        getDurablePackets());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -646,6 +674,7 @@ private static final long serialVersionUID = 0L;
         lostBuilder_.clear();
       }
       bitField0_ = (bitField0_ & ~0x00000100);
+      durablePackets_ = 0L;
       return this;
     }
 
@@ -721,6 +750,9 @@ private static final long serialVersionUID = 0L;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
         result.configRevision_ = configRevision_;
+      }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
+        result.durablePackets_ = durablePackets_;
       }
     }
 
@@ -811,6 +843,9 @@ private static final long serialVersionUID = 0L;
           }
         }
       }
+      if (other.getDurablePackets() != 0L) {
+        setDurablePackets(other.getDurablePackets());
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -896,6 +931,11 @@ private static final long serialVersionUID = 0L;
               }
               break;
             } // case 74
+            case 80: {
+              durablePackets_ = input.readUInt64();
+              bitField0_ |= 0x00000200;
+              break;
+            } // case 80
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1900,6 +1940,53 @@ private static final long serialVersionUID = 0L;
         lost_ = null;
       }
       return lostBuilder_;
+    }
+
+    private long durablePackets_ ;
+    /**
+     * <pre>
+     * Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+     * stored elsewhere.
+     * </pre>
+     *
+     * <code>uint64 durable_packets = 10 [json_name = "durablePackets"];</code>
+     * @return The durablePackets.
+     */
+    @java.lang.Override
+    public long getDurablePackets() {
+      return durablePackets_;
+    }
+    /**
+     * <pre>
+     * Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+     * stored elsewhere.
+     * </pre>
+     *
+     * <code>uint64 durable_packets = 10 [json_name = "durablePackets"];</code>
+     * @param value The durablePackets to set.
+     * @return This builder for chaining.
+     */
+    public Builder setDurablePackets(long value) {
+
+      durablePackets_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+     * stored elsewhere.
+     * </pre>
+     *
+     * <code>uint64 durable_packets = 10 [json_name = "durablePackets"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearDurablePackets() {
+      bitField0_ = (bitField0_ & ~0x00000200);
+      durablePackets_ = 0L;
+      onChanged();
+      return this;
     }
 
     // @@protoc_insertion_point(builder_scope:sonde.ingest.v1.Hello)

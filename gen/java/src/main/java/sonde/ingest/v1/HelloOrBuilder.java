@@ -183,4 +183,15 @@ public interface HelloOrBuilder extends
    */
   sonde.ingest.v1.LostLaneOrBuilder getLostOrBuilder(
       int index);
+
+  /**
+   * <pre>
+   * Packets accepted into batches up to last_durable_sequence. A collector that has never heard of the lane books them as
+   * stored elsewhere.
+   * </pre>
+   *
+   * <code>uint64 durable_packets = 10 [json_name = "durablePackets"];</code>
+   * @return The durablePackets.
+   */
+  long getDurablePackets();
 }

@@ -118,7 +118,7 @@ public final class IngestProto extends com.google.protobuf.GeneratedFile {
       "tion\022:\n\tdirective\030\004 \001(\0132\032.sonde.ingest.v" +
       "1.DirectiveH\000R\tdirective\022.\n\005drain\030\005 \001(\0132" +
       "\026.sonde.ingest.v1.DrainH\000R\005drainB\t\n\007mess" +
-      "age\"\205\003\n\005Hello\022\024\n\005epoch\030\001 \001(\006R\005epoch\022\022\n\004l" +
+      "age\"\256\003\n\005Hello\022\024\n\005epoch\030\001 \001(\006R\005epoch\022\022\n\004l" +
       "ane\030\002 \001(\rR\004lane\0228\n\030first_available_seque" +
       "nce\030\003 \001(\004R\026firstAvailableSequence\0222\n\025las" +
       "t_durable_sequence\030\004 \001(\004R\023lastDurableSeq" +
@@ -127,73 +127,74 @@ public final class IngestProto extends com.google.protobuf.GeneratedFile {
       "\016capture_points\030\007 \003(\0132\035.sonde.ingest.v1." +
       "CapturePointR\rcapturePoints\022\'\n\017config_re" +
       "vision\030\010 \001(\004R\016configRevision\022-\n\004lost\030\t \003" +
-      "(\0132\031.sonde.ingest.v1.LostLaneR\004lost\":\n\014C" +
-      "apturePoint\022\022\n\004name\030\001 \001(\tR\004name\022\026\n\006filte" +
-      "r\030\002 \001(\tR\006filter\"k\n\010LostLane\022\024\n\005epoch\030\001 \001" +
-      "(\006R\005epoch\022\022\n\004lane\030\002 \001(\rR\004lane\0225\n\010counter" +
-      "s\030\003 \001(\0132\031.sonde.ingest.v1.CountersR\010coun" +
-      "ters\"\321\002\n\010Counters\022\022\n\004seen\030\001 \001(\004R\004seen\022\032\n" +
-      "\010filtered\030\002 \001(\004R\010filtered\022\025\n\006non_ip\030\003 \001(" +
-      "\004R\005nonIp\022 \n\013undecodable\030\004 \001(\004R\013undecodab" +
-      "le\022%\n\016frag_unmatched\030\005 \001(\004R\rfragUnmatche" +
-      "d\022\020\n\003dup\030\006 \001(\004R\003dup\022\020\n\003cut\030\007 \001(\004R\003cut\022\032\n" +
-      "\010accepted\030\010 \001(\004R\010accepted\022%\n\016kernel_drop" +
-      "ped\030\t \001(\004R\rkernelDropped\022\'\n\017opened_sessi" +
-      "ons\030\n \001(\004R\016openedSessions\022%\n\016ended_sessi" +
-      "ons\030\013 \001(\004R\rendedSessions\"a\n\rSpoolCounter" +
-      "s\022\030\n\007dropped\030\001 \001(\004R\007dropped\022\032\n\010released\030" +
-      "\002 \001(\004R\010released\022\032\n\010rejected\030\003 \001(\004R\010rejec" +
-      "ted\"\337\002\n\rSessionUpdate\022\026\n\006number\030\001 \001(\004R\006n" +
-      "umber\022\026\n\006opened\030\002 \001(\010R\006opened\022\'\n\017interfa" +
-      "ce_index\030\003 \001(\rR\016interfaceIndex\022*\n\005scope\030" +
-      "\004 \001(\0132\024.sonde.flow.v1.ScopeR\005scope\0227\n\nfi" +
-      "ve_tuple\030\005 \001(\0132\030.sonde.flow.v1.FiveTuple" +
-      "R\tfiveTuple\022-\n\006counts\030\006 \001(\0132\025.sonde.flow" +
-      ".v1.CountsR\006counts\022%\n\016packets_before\030\007 \001" +
-      "(\rR\rpacketsBefore\022\034\n\tmidstream\030\010 \001(\010R\tmi" +
-      "dstream\022\034\n\tcontinued\030\t \001(\010R\tcontinued\"\374\004" +
-      "\n\005Batch\022\032\n\010sequence\030\001 \001(\004R\010sequence\022\030\n\007s" +
-      "kipped\030\002 \001(\rR\007skipped\022\037\n\013ended_below\030\003 \001" +
-      "(\004R\nendedBelow\022:\n\010sessions\030\004 \003(\0132\036.sonde" +
-      ".ingest.v1.SessionUpdateR\010sessions\0228\n\nin" +
-      "terfaces\030\005 \003(\0132\030.sonde.flow.v1.Interface" +
-      "R\ninterfaces\022 \n\014base_time_ns\030\006 \001(\020R\nbase" +
-      "TimeNs\022#\n\rsession_index\030\007 \003(\rR\014sessionIn" +
-      "dex\022$\n\016time_deltas_ns\030\010 \003(\022R\014timeDeltasN" +
-      "s\022\032\n\010captured\030\t \003(\rR\010captured\022\030\n\007missing" +
-      "\030\n \003(\rR\007missing\022\024\n\005flags\030\013 \003(\rR\005flags\022+\n" +
-      "\021interface_indexes\030\014 \003(\rR\020interfaceIndex" +
-      "es\0225\n\010counters\030\r \001(\0132\031.sonde.ingest.v1.C" +
-      "ountersR\010counters\0224\n\005spool\030\016 \001(\0132\036.sonde" +
-      ".ingest.v1.SpoolCountersR\005spool\022\026\n\006crc32" +
-      "c\030\020 \001(\007R\006crc32c\022\'\n\017config_revision\030\021 \001(\004" +
-      "R\016configRevision\022\022\n\004data\030d \001(\014R\004data\"\251\001\n" +
-      "\007Welcome\022\'\n\017resume_sequence\030\001 \001(\004R\016resum" +
-      "eSequence\022!\n\014window_bytes\030\002 \001(\004R\013windowB" +
-      "ytes\022&\n\017max_batch_bytes\030\003 \001(\rR\rmaxBatchB" +
-      "ytes\022*\n\021max_batch_packets\030\004 \001(\rR\017maxBatc" +
-      "hPackets\"^\n\003Ack\022\032\n\010received\030\001 \001(\004R\010recei" +
-      "ved\022\030\n\007durable\030\002 \001(\004R\007durable\022!\n\014window_" +
-      "bytes\030\003 \001(\004R\013windowBytes\"\312\001\n\tRejection\022\032" +
-      "\n\010sequence\030\001 \001(\004R\010sequence\0228\n\006reason\030\002 \001" +
-      "(\0162 .sonde.ingest.v1.RejectionReasonR\006re" +
-      "ason\022?\n\013retry_delay\030\003 \001(\0132\031.google.proto" +
-      "buf.DurationH\000R\nretryDelay\210\001\001\022\026\n\006detail\030" +
-      "\004 \001(\tR\006detailB\016\n\014_retry_delay\"#\n\tDirecti" +
-      "ve\022\026\n\006enough\030\001 \003(\004R\006enough\"8\n\005Drain\022/\n\005g" +
-      "race\030\001 \001(\0132\031.google.protobuf.DurationR\005g" +
-      "race*\320\001\n\017RejectionReason\022 \n\034REJECTION_RE" +
-      "ASON_UNSPECIFIED\020\000\022!\n\035REJECTION_REASON_O" +
-      "UT_OF_ORDER\020\001\022\031\n\025REJECTION_REASON_FULL\020\002" +
-      "\022\036\n\032REJECTION_REASON_MALFORMED\020\003\022\035\n\031REJE" +
-      "CTION_REASON_CHECKSUM\020\004\022\036\n\032REJECTION_REA" +
-      "SON_TOO_LARGE\020\0052^\n\rIngestService\022M\n\006Inge" +
-      "st\022\036.sonde.ingest.v1.IngestRequest\032\037.son" +
-      "de.ingest.v1.IngestResponse(\0010\001B\232\001B\013Inge" +
-      "stProtoP\001Z-sonde.example/gen/go/sonde/in" +
-      "gest/v1;ingestv1\242\002\003SIX\252\002\017Sonde.Ingest.V1" +
-      "\312\002\017Sonde\\Ingest\\V1\342\002\033Sonde\\Ingest\\V1\\GPB" +
-      "Metadata\352\002\021Sonde::Ingest::V1b\006proto3"
+      "(\0132\031.sonde.ingest.v1.LostLaneR\004lost\022\'\n\017d" +
+      "urable_packets\030\n \001(\004R\016durablePackets\":\n\014" +
+      "CapturePoint\022\022\n\004name\030\001 \001(\tR\004name\022\026\n\006filt" +
+      "er\030\002 \001(\tR\006filter\"k\n\010LostLane\022\024\n\005epoch\030\001 " +
+      "\001(\006R\005epoch\022\022\n\004lane\030\002 \001(\rR\004lane\0225\n\010counte" +
+      "rs\030\003 \001(\0132\031.sonde.ingest.v1.CountersR\010cou" +
+      "nters\"\321\002\n\010Counters\022\022\n\004seen\030\001 \001(\004R\004seen\022\032" +
+      "\n\010filtered\030\002 \001(\004R\010filtered\022\025\n\006non_ip\030\003 \001" +
+      "(\004R\005nonIp\022 \n\013undecodable\030\004 \001(\004R\013undecoda" +
+      "ble\022%\n\016frag_unmatched\030\005 \001(\004R\rfragUnmatch" +
+      "ed\022\020\n\003dup\030\006 \001(\004R\003dup\022\020\n\003cut\030\007 \001(\004R\003cut\022\032" +
+      "\n\010accepted\030\010 \001(\004R\010accepted\022%\n\016kernel_dro" +
+      "pped\030\t \001(\004R\rkernelDropped\022\'\n\017opened_sess" +
+      "ions\030\n \001(\004R\016openedSessions\022%\n\016ended_sess" +
+      "ions\030\013 \001(\004R\rendedSessions\"a\n\rSpoolCounte" +
+      "rs\022\030\n\007dropped\030\001 \001(\004R\007dropped\022\032\n\010released" +
+      "\030\002 \001(\004R\010released\022\032\n\010rejected\030\003 \001(\004R\010reje" +
+      "cted\"\337\002\n\rSessionUpdate\022\026\n\006number\030\001 \001(\004R\006" +
+      "number\022\026\n\006opened\030\002 \001(\010R\006opened\022\'\n\017interf" +
+      "ace_index\030\003 \001(\rR\016interfaceIndex\022*\n\005scope" +
+      "\030\004 \001(\0132\024.sonde.flow.v1.ScopeR\005scope\0227\n\nf" +
+      "ive_tuple\030\005 \001(\0132\030.sonde.flow.v1.FiveTupl" +
+      "eR\tfiveTuple\022-\n\006counts\030\006 \001(\0132\025.sonde.flo" +
+      "w.v1.CountsR\006counts\022%\n\016packets_before\030\007 " +
+      "\001(\rR\rpacketsBefore\022\034\n\tmidstream\030\010 \001(\010R\tm" +
+      "idstream\022\034\n\tcontinued\030\t \001(\010R\tcontinued\"\374" +
+      "\004\n\005Batch\022\032\n\010sequence\030\001 \001(\004R\010sequence\022\030\n\007" +
+      "skipped\030\002 \001(\rR\007skipped\022\037\n\013ended_below\030\003 " +
+      "\001(\004R\nendedBelow\022:\n\010sessions\030\004 \003(\0132\036.sond" +
+      "e.ingest.v1.SessionUpdateR\010sessions\0228\n\ni" +
+      "nterfaces\030\005 \003(\0132\030.sonde.flow.v1.Interfac" +
+      "eR\ninterfaces\022 \n\014base_time_ns\030\006 \001(\020R\nbas" +
+      "eTimeNs\022#\n\rsession_index\030\007 \003(\rR\014sessionI" +
+      "ndex\022$\n\016time_deltas_ns\030\010 \003(\022R\014timeDeltas" +
+      "Ns\022\032\n\010captured\030\t \003(\rR\010captured\022\030\n\007missin" +
+      "g\030\n \003(\rR\007missing\022\024\n\005flags\030\013 \003(\rR\005flags\022+" +
+      "\n\021interface_indexes\030\014 \003(\rR\020interfaceInde" +
+      "xes\0225\n\010counters\030\r \001(\0132\031.sonde.ingest.v1." +
+      "CountersR\010counters\0224\n\005spool\030\016 \001(\0132\036.sond" +
+      "e.ingest.v1.SpoolCountersR\005spool\022\026\n\006crc3" +
+      "2c\030\020 \001(\007R\006crc32c\022\'\n\017config_revision\030\021 \001(" +
+      "\004R\016configRevision\022\022\n\004data\030d \001(\014R\004data\"\251\001" +
+      "\n\007Welcome\022\'\n\017resume_sequence\030\001 \001(\004R\016resu" +
+      "meSequence\022!\n\014window_bytes\030\002 \001(\004R\013window" +
+      "Bytes\022&\n\017max_batch_bytes\030\003 \001(\rR\rmaxBatch" +
+      "Bytes\022*\n\021max_batch_packets\030\004 \001(\rR\017maxBat" +
+      "chPackets\"^\n\003Ack\022\032\n\010received\030\001 \001(\004R\010rece" +
+      "ived\022\030\n\007durable\030\002 \001(\004R\007durable\022!\n\014window" +
+      "_bytes\030\003 \001(\004R\013windowBytes\"\312\001\n\tRejection\022" +
+      "\032\n\010sequence\030\001 \001(\004R\010sequence\0228\n\006reason\030\002 " +
+      "\001(\0162 .sonde.ingest.v1.RejectionReasonR\006r" +
+      "eason\022?\n\013retry_delay\030\003 \001(\0132\031.google.prot" +
+      "obuf.DurationH\000R\nretryDelay\210\001\001\022\026\n\006detail" +
+      "\030\004 \001(\tR\006detailB\016\n\014_retry_delay\"#\n\tDirect" +
+      "ive\022\026\n\006enough\030\001 \003(\004R\006enough\"8\n\005Drain\022/\n\005" +
+      "grace\030\001 \001(\0132\031.google.protobuf.DurationR\005" +
+      "grace*\320\001\n\017RejectionReason\022 \n\034REJECTION_R" +
+      "EASON_UNSPECIFIED\020\000\022!\n\035REJECTION_REASON_" +
+      "OUT_OF_ORDER\020\001\022\031\n\025REJECTION_REASON_FULL\020" +
+      "\002\022\036\n\032REJECTION_REASON_MALFORMED\020\003\022\035\n\031REJ" +
+      "ECTION_REASON_CHECKSUM\020\004\022\036\n\032REJECTION_RE" +
+      "ASON_TOO_LARGE\020\0052^\n\rIngestService\022M\n\006Ing" +
+      "est\022\036.sonde.ingest.v1.IngestRequest\032\037.so" +
+      "nde.ingest.v1.IngestResponse(\0010\001B\232\001B\013Ing" +
+      "estProtoP\001Z-sonde.example/gen/go/sonde/i" +
+      "ngest/v1;ingestv1\242\002\003SIX\252\002\017Sonde.Ingest.V" +
+      "1\312\002\017Sonde\\Ingest\\V1\342\002\033Sonde\\Ingest\\V1\\GP" +
+      "BMetadata\352\002\021Sonde::Ingest::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -218,7 +219,7 @@ public final class IngestProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_ingest_v1_Hello_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_ingest_v1_Hello_descriptor,
-        new java.lang.String[] { "Epoch", "Lane", "FirstAvailableSequence", "LastDurableSequence", "LastSentSequence", "Version", "CapturePoints", "ConfigRevision", "Lost", });
+        new java.lang.String[] { "Epoch", "Lane", "FirstAvailableSequence", "LastDurableSequence", "LastSentSequence", "Version", "CapturePoints", "ConfigRevision", "Lost", "DurablePackets", });
     internal_static_sonde_ingest_v1_CapturePoint_descriptor =
       getDescriptor().getMessageType(3);
     internal_static_sonde_ingest_v1_CapturePoint_fieldAccessorTable = new

@@ -1,0 +1,41 @@
+// Package config is what confsync and the daemons both know of a configuration: where it lies in the store, what is valid,
+// how it is written there, which hash it has, and how a daemon follows it. confsync validates before it publishes; a daemon
+// validates again, for it trusts nobody, and says what became of it.
+//
+//	        ┌── cache (last good) <──────────────┐ only after it was applied
+//	BOOT ───┤                                    │
+//	        └──> newest value ──> decode ──> check ──> Apply ──> status APPLIED
+//	                 ^              └── refused ──────┴────────> status FAILED; what ran goes on
+//	                 └──── watch, and a look every five minutes
+package config
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Schema is the version of the published form.
+const Schema = 1
+
+// FieldError says which field of a configuration is wrong: a name of sonde.config.v1.AgentConfig or ServiceConfig, which is
+// also the column's.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Wrong returns a FieldError.
+func Wrong(field, format string, args ...any) error {
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// FieldOf names the field that an error is about, "" when it tells none.
+func FieldOf(err error) string {
+	if e, ok := errors.AsType[*FieldError](err); ok {
+		return e.Field
+	}
+	return ""
+}
