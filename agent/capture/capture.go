@@ -59,9 +59,11 @@ const (
 	Outbound
 )
 
-// Stats is what a source has counted since it was opened. Each packet that came is in Packets or in Filtered.
+// Stats is what a source has counted since it was opened. Each packet that came is in Packets,
+// in Filtered or in Dup.
 type Stats struct {
 	Packets  uint64 // returned by ReadPacket
 	Filtered uint64 // turned down by the program in user space; what the kernel turned down is not seen
-	Drops    uint64 // lost because nobody fetched them in time, as the kernel tells
+	Drops    uint64 // lost because nobody fetched them in time, as the kernel tells; beside the others
+	Dup      uint64 // seen a second time while one capture took over from another; not in Packets
 }

@@ -270,7 +270,7 @@ func (*ReportStatusResponse) Descriptor() ([]byte, []int) {
 // AgentConfig is how an agent behaves: one row of agent_config merged with its group.
 type AgentConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+	// Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
 	CapturePoints []string `protobuf:"bytes,1,rep,name=capture_points,json=capturePoints,proto3" json:"capture_points,omitempty"`
 	// pcap-filter(7), for all capture points. Empty takes everything.
 	Filter string `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`

@@ -110,7 +110,7 @@ export const ReportStatusResponseSchema: GenMessage<ReportStatusResponse> = /*@_
  */
 export type AgentConfig = Message<"sonde.config.v1.AgentConfig"> & {
   /**
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    *
    * @generated from field: repeated string capture_points = 1;
    */

@@ -63,7 +63,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -75,7 +75,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -86,7 +86,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -98,7 +98,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -944,7 +944,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -957,7 +957,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -968,7 +968,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -980,7 +980,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -993,7 +993,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1012,7 +1012,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1030,7 +1030,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1048,7 +1048,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -1063,7 +1063,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+     * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
      * </pre>
      *
      * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>

@@ -12,7 +12,7 @@ public interface AgentConfigOrBuilder extends
 
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -22,7 +22,7 @@ public interface AgentConfigOrBuilder extends
       getCapturePointsList();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -31,7 +31,7 @@ public interface AgentConfigOrBuilder extends
   int getCapturePointsCount();
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
@@ -41,7 +41,7 @@ public interface AgentConfigOrBuilder extends
   java.lang.String getCapturePoints(int index);
   /**
    * <pre>
-   * Where to capture, for example "afpacket:eth0"; at least one, at most 64, each once.
+   * Where to capture, for example "afpacket:eth0"; at most 64, each once. None keeps those of the flags.
    * </pre>
    *
    * <code>repeated string capture_points = 1 [json_name = "capturePoints"];</code>
