@@ -82,10 +82,10 @@ func (m *Memory) Next(ctx context.Context, key string, after uint64) (e Entry, e
 			e = Entry{Key: key, Stamp: stamp}
 			return true, nil
 		}
-		// What was there once is gone, and the store does not remember when.
-		if _, there := m.entries[key]; !there && after > 0 && after <= m.compacted {
-			e = Entry{Key: key, Stamp: m.compacted + 1}
-			return m.stamp > m.compacted, nil
+		// The store does not remember what became of it; gone it is.
+		if _, there := m.entries[key]; !there && after > 0 && after < m.compacted {
+			e = Entry{Key: key, Stamp: m.compacted}
+			return true, nil
 		}
 		return false, nil
 	})
