@@ -114,7 +114,7 @@ func (p *pump) read(ctx, work context.Context, point string) (flowv1.EndReason, 
 			case ctx.Err() != nil:
 				return flowv1.EndReason_END_REASON_AGENT_STOPPED, nil
 			case errors.Is(err, context.DeadlineExceeded):
-				if err = p.batches.Tick(ctx, work); err == nil {
+				if err = p.batches.Tick(work); err == nil {
 					continue
 				}
 			}
