@@ -8,9 +8,14 @@ import (
 	"os"
 
 	"sonde.example/agent/capture"
+	"sonde.example/agent/capture/afpacket"
 	"sonde.example/agent/capture/file"
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
+	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
+	"sonde.example/internal/confstore/etcd"
+	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
@@ -36,12 +41,11 @@ func (e filterError) Unwrap() error { return e.error }
 
 // openByScheme opens a capture point as its text says.
 func openByScheme(ctx context.Context, text string) (capture.Source, error) {
-	path, err := capturePath(text)
-	if err != nil {
-		return nil, err
-	}
-	return file.Open(ctx, path, file.Options{})
+	return file.Open(ctx, capturePath(text), file.Options{})
 }
+
+// openDevices opens the set of capture points on devices.
+func openDevices() (capture.Live, error) { return afpacket.Open(afpacket.Options{}) }
 
 // open opens a capture point, with the filter.
 func (s *sources) open(ctx context.Context, text string) (capture.Source, error) {
@@ -75,10 +79,7 @@ func (s *sources) compile(link packet.LinkType) (filter.Program, error) {
 // check opens a capture point and closes it again, so that what is wrong with it is known before anything starts. What
 // can be read only once, such as a pipe or what comes from code, it leaves alone.
 func (s *sources) check(ctx context.Context, text string) (bytes int64, err error) {
-	path, err := capturePath(text)
-	if err != nil {
-		return 0, err
-	}
+	path := capturePath(text)
 	info, err := os.Stat(path)
 	if s.opener != nil || path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, nil
@@ -93,6 +94,9 @@ func (s *sources) check(ctx context.Context, text string) (bytes int64, err erro
 // checkCaptures checks every capture point. With SkipUnreadable it leaves out those that cannot be opened, unless none
 // would be left; then a filter that fits none of them is the one thing to tell.
 func (a *Agent) checkCaptures(ctx context.Context) error {
+	if a.live != nil {
+		return a.checkDevices()
+	}
 	var readable []string
 	var misfit error
 	for _, text := range a.config.Captures {
@@ -121,6 +125,31 @@ func (a *Agent) checkCaptures(ctx context.Context) error {
 		return misfit
 	}
 	return errors.Join(a.skipped...)
+}
+
+// checkDevices captures for a moment, so that what is wrong with a device or the filter is known before anything starts.
+func (a *Agent) checkDevices() error {
+	set, err := a.live.open()
+	if err != nil {
+		return fmt.Errorf("--capture: %w", err)
+	}
+	if _, err = set.Replace(a.flags.capturePoints()); err != nil {
+		text := "--capture: %w"
+		if config.FieldOf(err) == "filter" {
+			text = "--%w"
+		}
+		err = fmt.Errorf(text, err)
+	}
+	return errors.Join(err, set.Close())
+}
+
+// openStore opens the store of the configuration.
+func (a *Agent) openStore(ctx context.Context) (confstore.Client, error) {
+	u, err := parseStore(a.config.ConfigStore)
+	if err != nil {
+		return nil, err
+	}
+	return etcd.Open(ctx, etcd.Options{Endpoints: u.endpoints, Root: u.root, TLS: a.certificates.ClientConfig(mtls.Peer{}), Log: a.log})
 }
 
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.

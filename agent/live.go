@@ -16,7 +16,6 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	"sonde.example/internal/config"
 	"sonde.example/internal/packet"
-	"sonde.example/internal/packet/filter"
 	"sonde.example/internal/telemetry"
 )
 
@@ -30,21 +29,21 @@ type livePump struct {
 	*pump
 	open     func() (capture.Live, error)
 	set      capture.Live
-	settings *settings // in force
+	settings *settings // in force; nil before the first configure
 	points   []*livePoint
-	numbers  map[int]*livePoint // by the set's numbers; several may be one point's
+	numbers  map[int]*number // by the set's numbers
 	at       through
-	newest   int64 // time of the newest packet
-	idle     bool  // no packet came since the last tick
+	newest   int64             // time of the newest packet
+	idle     bool              // no packet came since the last tick
+	health   map[string]string // why points wait, by name
 	told     time.Time
 	watched  time.Time
 
 	commands chan command
 	ended    chan struct{} // closed when nobody takes commands any more
 
-	mu     sync.Mutex         // guards wake
-	wake   context.CancelFunc // ends the reading under way
-	health map[string]string  // what waits, by point; owned by the pump's goroutine
+	mu   sync.Mutex         // guards wake
+	wake context.CancelFunc // ends the reading under way
 }
 
 type command struct {
@@ -59,6 +58,12 @@ type livePoint struct {
 	last  time.Time // when a packet came, as of the last tick; for points that are gone
 	fresh bool      // a packet came since then
 	gone  bool
+}
+
+// number is one ring's: a point whose snap length changes goes on in another ring.
+type number struct {
+	point   *livePoint
+	retired time.Time // zero while the set has it
 }
 
 // through is where the last packet came from, so that the next one from there needs no look-up.
@@ -87,9 +92,9 @@ const (
 
 var errEnded = errors.New("capture has ended")
 
-func newLivePump(p *pump, open func() (capture.Live, error), s *settings) *livePump {
+func newLivePump(p *pump, open func() (capture.Live, error)) *livePump {
 	return &livePump{
-		pump: p, open: open, settings: s, numbers: map[int]*livePoint{}, at: through{number: -1},
+		pump: p, open: open, numbers: map[int]*number{}, at: through{number: -1},
 		commands: make(chan command, 16), ended: make(chan struct{}), health: map[string]string{},
 	}
 }
@@ -233,19 +238,19 @@ func (l *livePump) packet(work context.Context, data []byte, info *capture.Info)
 
 // from finds where packets come from now.
 func (l *livePump) from(info *capture.Info) error {
-	point := l.numbers[info.InterfaceIndex]
-	if point == nil {
+	of := l.numbers[info.InterfaceIndex]
+	if of == nil {
 		return fmt.Errorf("capture: packet of point %d, which nobody asked for", info.InterfaceIndex)
 	}
 	own, encoded, err := l.settings.encodedPorts()
 	if err != nil {
 		return err
 	}
-	_, device, _ := strings.Cut(point.name, ":")
+	_, device, _ := strings.Cut(of.point.name, ":")
 	name := l.batches.Interface(batch.Interface{
-		CapturePoint: l.agent.pointName(point.name), Name: device, Link: info.LinkType, OwnPorts: own, Ports: encoded,
+		CapturePoint: l.agent.pointName(of.point.name), Name: device, Link: info.LinkType, OwnPorts: own, Ports: encoded,
 	})
-	l.at = through{info.InterfaceIndex, info.LinkType, point, name}
+	l.at = through{info.InterfaceIndex, info.LinkType, of.point, name}
 	return nil
 }
 
@@ -291,18 +296,10 @@ func (l *livePump) tick(work context.Context) error {
 	return nil
 }
 
-// forget lets go of points that are gone for good.
+// forget lets go of rings and points that are gone for good.
 func (l *livePump) forget(now time.Time) {
-	l.points = slices.DeleteFunc(l.points, func(point *livePoint) bool {
-		if !point.gone || now.Sub(point.last) < forgetAfter {
-			return false
-		}
-		maps.DeleteFunc(l.numbers, func(_ int, other *livePoint) bool { return other == point })
-		if l.at.point == point {
-			l.at = through{number: -1}
-		}
-		return true
-	})
+	maps.DeleteFunc(l.numbers, func(_ int, n *number) bool { return !n.retired.IsZero() && now.Sub(n.retired) >= forgetAfter })
+	l.points = slices.DeleteFunc(l.points, func(point *livePoint) bool { return point.gone && now.Sub(point.last) >= forgetAfter })
 }
 
 // watch tells of points that wait for their device.
@@ -330,7 +327,7 @@ func (l *livePump) configure(work context.Context, s *settings) error {
 	if _, _, err := s.encodedPorts(); err != nil {
 		return err
 	}
-	if l.at.point == nil && len(l.points) == 0 || !s.sameCapture(l.settings) {
+	if l.settings == nil || !s.sameCapture(l.settings) {
 		if err := l.replace(s); err != nil {
 			return err
 		}
@@ -348,14 +345,7 @@ func (l *livePump) configure(work context.Context, s *settings) error {
 
 // replace makes the settings' capture points the set's.
 func (l *livePump) replace(s *settings) error {
-	points := make([]capture.Point, 0, len(s.points))
-	for _, name := range s.points {
-		points = append(points, capture.Point{
-			Name: name, SnapLength: s.snapLength,
-			Program: func(link packet.LinkType) (filter.Program, error) { return s.program(link) },
-		})
-	}
-	numbers, err := l.set.Replace(points)
+	numbers, err := l.set.Replace(s.capturePoints())
 	if err != nil {
 		if config.FieldOf(err) == "" {
 			err = &config.FieldError{Field: "device", Err: err}
@@ -363,6 +353,11 @@ func (l *livePump) replace(s *settings) error {
 		return err
 	}
 	now := time.Now()
+	for known, n := range l.numbers {
+		if n.retired.IsZero() && !slices.Contains(numbers, known) {
+			n.retired = now
+		}
+	}
 	for _, point := range l.points {
 		if !point.gone && !slices.Contains(s.points, point.name) {
 			point.gone, point.last = true, now
@@ -376,7 +371,7 @@ func (l *livePump) replace(s *settings) error {
 			l.agent.log.Info("capture begins", telemetry.KeyCapturePoint, name)
 		}
 		l.points[at].gone = false
-		l.numbers[numbers[i]] = l.points[at]
+		l.numbers[numbers[i]] = &number{point: l.points[at]}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"sonde.example/agent/capture"
 	configv1 "sonde.example/gen/go/sonde/config/v1"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	"sonde.example/internal/config"
@@ -139,6 +140,15 @@ func (s *settings) program(link packet.LinkType) (filter.Program, error) {
 	}
 	s.programs[link] = program
 	return program, nil
+}
+
+// capturePoints returns what to ask of a set of capture points.
+func (s *settings) capturePoints() []capture.Point {
+	points := make([]capture.Point, 0, len(s.points))
+	for _, name := range s.points {
+		points = append(points, capture.Point{Name: name, SnapLength: s.snapLength, Program: s.program})
+	}
+	return points
 }
 
 // sameCapture tells whether both capture the same, so that the set of capture points need not be touched.

@@ -30,12 +30,12 @@ type Options struct {
 
 // Memory is a spool in memory. What it holds when its process dies is lost.
 type Memory struct {
-	limit int64
 	wait  bool
 	epoch uint64
 	pool  pool
 
 	mu      sync.Mutex // guards what follows
+	limit   int64
 	lanes   []lane
 	bytes   int64
 	clock   uint64        // counts batches over all lanes, to find the oldest
@@ -208,6 +208,22 @@ func (m *Memory) Reject(_ context.Context, lane uint32, sequence uint64) error {
 	e.payload = nil
 	m.tell()
 	return nil
+}
+
+// Resize implements Spool; 0 means DefaultBytes.
+func (m *Memory) Resize(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.limit = bytes; m.limit == 0 {
+		m.limit = DefaultBytes
+	}
+	if m.closed {
+		return
+	}
+	for m.bytes > m.limit {
+		m.letGoOldest()
+	}
+	m.tell()
 }
 
 // State implements Spool.
