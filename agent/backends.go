@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"sonde.example/agent/capture"
 	"sonde.example/agent/capture/afpacket"
@@ -13,9 +14,6 @@ import (
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
 	"sonde.example/internal/config"
-	"sonde.example/internal/confstore"
-	"sonde.example/internal/confstore/etcd"
-	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
@@ -143,15 +141,6 @@ func (a *Agent) checkDevices() error {
 	return errors.Join(err, set.Close())
 }
 
-// openStore opens the store of the configuration.
-func (a *Agent) openStore(ctx context.Context) (confstore.Client, error) {
-	u, err := parseStore(a.config.ConfigStore)
-	if err != nil {
-		return nil, err
-	}
-	return etcd.Open(ctx, etcd.Options{Endpoints: u.endpoints, Root: u.root, TLS: a.certificates.ClientConfig(mtls.Peer{}), Log: a.log})
-}
-
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.
 func openSpool(text string, epoch uint64, lanes int, wait bool) (spool.Spool, error) {
 	u, err := parseSpool(text)
@@ -165,12 +154,14 @@ func openSpool(text string, epoch uint64, lanes int, wait bool) (spool.Spool, er
 type spoolLane struct {
 	spool spool.Spool
 	lane  uint32
+	sent  *atomic.Uint64 // counts the bytes of what was lent
 }
 
 var _ uplink.Source = spoolLane{}
 
 func (l spoolLane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error) {
 	e, ok, err := l.spool.Next(ctx, l.lane, after)
+	l.sent.Add(uint64(len(e.Payload)))
 	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Losses: uplink.Losses(e.Losses), Release: e.Release}, ok, err
 }
 

@@ -67,7 +67,6 @@ const (
 	defaultSpool      = "mem:"
 	defaultAdmin      = "127.0.0.1:9467"
 	defaultTableBytes = 32 << 20
-	minTableBytes     = 1 << 16
 	maxLanes          = 4
 
 	defaultDrainTimeout = 30 * time.Second
@@ -147,8 +146,8 @@ func (c *Config) Validate() error {
 	if c.Lanes < 1 || c.Lanes > maxLanes {
 		wrong("lanes", "%d is not 1 to %d", c.Lanes, maxLanes)
 	}
-	if c.TableBytes < minTableBytes {
-		wrong("table-bytes", "%d is less than %d", c.TableBytes, minTableBytes)
+	if c.TableBytes < config.MinFlowTableBytes {
+		wrong("table-bytes", "%d is less than %d", c.TableBytes, config.MinFlowTableBytes)
 	}
 	if c.DrainTimeout <= 0 {
 		wrong("drain-timeout", "%s is not positive", c.DrainTimeout)
@@ -178,7 +177,7 @@ func checkAddress(address string) error {
 // Schemes of capture points.
 const (
 	schemeFile   = "file"
-	schemeDevice = "afpacket"
+	schemeDevice = "afpacket" // config.SchemeAFPacket, without its colon
 )
 
 // live tells whether capture points are on devices. Without any, a configuration will name some.
@@ -200,6 +199,8 @@ func (c *Config) checkCaptures() (bad []error) {
 			continue
 		case rest == "":
 			bad = append(bad, fmt.Errorf("%q names nothing", text))
+		case scheme == schemeDevice && config.CheckCapturePoint(text) != nil:
+			bad = append(bad, config.CheckCapturePoint(text))
 		case scheme == schemeDevice && slices.Contains(c.Captures[:i], text):
 			bad = append(bad, fmt.Errorf("%q is given twice", text))
 		case text == schemeFile+":-":
@@ -253,9 +254,6 @@ func parseStore(text string) (storeURL, error) {
 // spoolURL is what a spool's URL says.
 type spoolURL struct{ bytes int64 }
 
-// minSpoolBytes has room for a few of the largest batches.
-const minSpoolBytes = 8 << 20
-
 func parseSpool(text string) (spoolURL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -269,8 +267,8 @@ func parseSpool(text string) (spoolURL, error) {
 	if err := p.Err(); err != nil {
 		return spoolURL{}, err
 	}
-	if s.bytes != 0 && s.bytes < minSpoolBytes {
-		return spoolURL{}, fmt.Errorf("%d bytes are less than %d", s.bytes, minSpoolBytes)
+	if s.bytes != 0 && s.bytes < config.MinSpoolBytes {
+		return spoolURL{}, fmt.Errorf("%d bytes are less than %d", s.bytes, config.MinSpoolBytes)
 	}
 	return s, nil
 }

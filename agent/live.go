@@ -92,11 +92,16 @@ const (
 
 var errEnded = errors.New("capture has ended")
 
-func newLivePump(p *pump, open func() (capture.Live, error)) *livePump {
+func newLivePump(open func() (capture.Live, error)) *livePump {
 	return &livePump{
-		pump: p, open: open, numbers: map[int]*number{}, at: through{number: -1},
+		open: open, numbers: map[int]*number{}, at: through{number: -1},
 		commands: make(chan command, 16), ended: make(chan struct{}), health: map[string]string{},
 	}
+}
+
+// exclude leaves flows out of the capture.
+func (l *livePump) exclude(ctx context.Context, flows []capture.Flow) error {
+	return l.do(ctx, func() error { return l.set.Exclude(flows) })
 }
 
 // do has the pump's goroutine call f, and returns what f does. It waits for a pump that has not begun yet as long as ctx
@@ -319,7 +324,8 @@ func (l *livePump) watch() {
 			l.agent.log.Info("capture point has its device again", telemetry.KeyCapturePoint, name)
 		}
 	}
-	l.agent.waiting.Store(int64(len(l.health)))
+	health := maps.Clone(l.health)
+	l.agent.waiting.Store(&health)
 }
 
 // configure puts settings in force; for the pump's goroutine. After an error the old ones are, with nothing changed.
@@ -348,7 +354,7 @@ func (l *livePump) replace(s *settings) error {
 	numbers, err := l.set.Replace(s.capturePoints())
 	if err != nil {
 		if config.FieldOf(err) == "" {
-			err = &config.FieldError{Field: "device", Err: err}
+			err = &config.FieldError{Field: config.FieldDevice, Err: err}
 		}
 		return err
 	}

@@ -78,9 +78,8 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 		}
 	}
 	if addresses := from.GetCollector(); addresses != "" {
-		s.collectors = nil
-		for address := range strings.SplitSeq(addresses, ",") {
-			s.collectors = append(s.collectors, strings.TrimSpace(address))
+		if s.collectors, err = config.Collectors(addresses); err != nil {
+			return nil, config.Wrong(config.FieldCollector, "%w", err)
 		}
 	}
 	if from.HeadPackets != nil {
@@ -90,16 +89,10 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 		s.limits.PayloadBytes = from.GetPayloadBytes()
 	}
 	if bytes := from.GetSpoolBytes(); bytes > 0 {
-		s.spoolBytes = int64(bytes)
-		if s.spoolBytes < minSpoolBytes {
-			return nil, config.Wrong("spool_bytes", "%d is less than %d", bytes, minSpoolBytes)
-		}
+		s.spoolBytes = int64(bytes) //nolint:gosec // validated
 	}
 	if bytes := from.GetFlowTableBytes(); bytes > 0 {
-		s.tableBytes = int64(bytes)
-		if s.tableBytes < minTableBytes {
-			return nil, config.Wrong("flow_table_bytes", "%d is less than %d", bytes, minTableBytes)
-		}
+		s.tableBytes = int64(bytes) //nolint:gosec // validated
 	}
 	s.snapLength = int(from.GetSnapLength())
 	s.ports = from.GetTunnelPorts()
@@ -119,7 +112,7 @@ func (s *settings) takePrograms(programs []*configv1.Program) error {
 	for _, p := range programs {
 		program, err := config.DecodeProgram(s.filter, p)
 		if err != nil {
-			return config.Wrong("filter", "program for link type %d: %w", p.GetLinkType(), err)
+			return config.Wrong(config.FieldFilter, "program for link type %d: %w", p.GetLinkType(), err)
 		}
 		s.programs[program.LinkType()] = program
 	}
@@ -136,7 +129,7 @@ func (s *settings) program(link packet.LinkType) (filter.Program, error) {
 		if errors.Is(err, filter.ErrNoCompiler) {
 			err = fmt.Errorf("no program for link type %d came with it, and %w", link, err)
 		}
-		return filter.Program{}, config.Wrong("filter", "%w", err)
+		return filter.Program{}, config.Wrong(config.FieldFilter, "%w", err)
 	}
 	s.programs[link] = program
 	return program, nil
@@ -180,7 +173,7 @@ func (s *settings) encodedPorts() (own bool, encoded string, err error) {
 	}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(s.ports)
 	if err != nil {
-		return false, "", config.Wrong("vxlan_ports", "encode tunnel ports: %w", err)
+		return false, "", config.Wrong(config.FieldVXLANPorts, "encode tunnel ports: %w", err)
 	}
 	return true, string(text), nil
 }

@@ -87,21 +87,20 @@ func (m *Memory) Append(ctx context.Context, lane uint32, packets int, parts ...
 	for _, part := range parts {
 		size += int64(len(part))
 	}
-	if size > m.limit {
-		return 0, fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, size, m.limit)
-	}
 	payload := m.pool.get(parts) // before the lock: this is the copy
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.check(lane); err != nil {
+	err := m.check(lane)
+	for err == nil && m.wait && size <= m.limit && m.bytes+size > m.limit && ctx.Err() == nil {
+		m.waitForChange(ctx)
+		err = m.check(lane)
+	}
+	if err == nil && size > m.limit {
+		err = fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, size, m.limit)
+	}
+	if err != nil {
 		payload.release()
 		return 0, err
-	}
-	for m.wait && m.bytes+size > m.limit && ctx.Err() == nil {
-		if m.waitForChange(ctx); m.closed {
-			payload.release()
-			return 0, ErrClosed
-		}
 	}
 	for m.bytes+size > m.limit {
 		m.letGoOldest()
