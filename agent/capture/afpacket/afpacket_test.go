@@ -135,3 +135,23 @@ func TestSetYieldsWhatPassesTheDevice(t *testing.T) {
 		}
 	})
 }
+
+func TestSetKeepsThePromisesOfALiveSet(t *testing.T) {
+	capturetest.RunLive(t, func(t *testing.T) capturetest.Host {
+		n := pair(t)
+		netns.Veth(n, "w0", n, "w1")
+		senders := map[string]*netns.Sender{"v0": n.Sender("v1"), "w0": n.Sender("w1")}
+		return capturetest.Host{
+			Open:    func(t *testing.T) capture.Live { return open(t) },
+			Devices: [2]string{"v0", "w0"},
+			Send:    func(t *testing.T, device string, frame []byte) { send(t, senders[device], frame) },
+			Down:    func(t *testing.T, device string) { n.IP("link", "set", device, "down") },
+			Up: func(t *testing.T, device string) {
+				n.IP("link", "set", device, "up")
+				n.AwaitCarrier("v0")
+				n.AwaitCarrier("v1")
+			},
+			Do: n.Do,
+		}
+	})
+}

@@ -4,6 +4,7 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -99,6 +100,8 @@ func Veth(a *Namespace, nameA string, b *Namespace, nameB string) {
 		end.in.Quiet(end.name)
 		end.in.IP("link", "set", end.name, "up")
 	}
+	a.AwaitCarrier(nameA)
+	b.AwaitCarrier(nameB)
 }
 
 // Bridge makes a bridge with ports, up and quiet.
@@ -140,6 +143,22 @@ func (n *Namespace) Tun(name string) int {
 	n.Quiet(name)
 	n.IP("link", "set", name, "up")
 	return descriptor
+}
+
+// AwaitCarrier waits until a device passes packets, which after "link set up" takes the kernel a moment.
+func (n *Namespace) AwaitCarrier(device string) {
+	n.t.Helper()
+	const tries = 1000 // each takes some milliseconds
+	for range tries {
+		out, err := exec.CommandContext(n.t.Context(), "ip", "-n", n.Name, "-o", "link", "show", "dev", device).CombinedOutput()
+		if err != nil {
+			n.t.Fatalf("device %s: %v: %s", device, err, out)
+		}
+		if bytes.Contains(out, []byte("LOWER_UP")) && bytes.Contains(out, []byte("state UP")) {
+			return
+		}
+	}
+	n.t.Fatalf("device %s does not come up", device)
 }
 
 // Quiet keeps a device from making IPv6 addresses, which would send packets that the test has not.
