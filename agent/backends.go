@@ -203,5 +203,6 @@ func (l spoolLane) Marks() uplink.Marks {
 	s := l.spool.State().Lanes[l.lane]
 	return uplink.Marks{
 		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable,
+		DurablePackets: s.DurablePackets,
 	}
 }
