@@ -20,8 +20,10 @@ import (
 const (
 	// reportEvery is the least time between two statuses that differ in words only.
 	reportEvery = time.Second
-	// refreshEvery is how often a status is written anew, so that an old one is seen to be old.
+	// refreshEvery is how often a status is written anew, give or take a tenth, so that an old one is seen to be old.
 	refreshEvery = time.Minute
+	// conflictLasts is for how long after another daemon was seen the warning stands.
+	conflictLasts = 5 * time.Minute
 )
 
 // reporter writes the newest status under the daemon's key: at once when the state or a revision has changed, otherwise at
@@ -34,6 +36,7 @@ type reporter struct {
 
 	changed   chan struct{} // 1: there is something new
 	conflicts atomic.Uint64
+	seen      time.Time // another daemon; only Run's
 
 	mu     sync.Mutex // guards status
 	status *configv1.ConfigStatus
@@ -46,8 +49,14 @@ func newReporter(store confstore.Client, key, bootID string, log *slog.Logger) *
 // set takes the newest status; it is not to be changed afterwards.
 func (r *reporter) set(status *configv1.ConfigStatus) {
 	r.mu.Lock()
-	r.status = status
+	same := proto.Equal(r.status, status)
+	if !same {
+		r.status = status
+	}
 	r.mu.Unlock()
+	if same {
+		return
+	}
 	select {
 	case r.changed <- struct{}{}:
 	default:
@@ -64,12 +73,12 @@ func (r *reporter) newest() *configv1.ConfigStatus {
 func (r *reporter) Run(ctx context.Context) error {
 	var written *configv1.ConfigStatus
 	var last time.Time // of the last attempt
-	failures := 0
+	failures, refresh := 0, spread(refreshEvery, 0.1)
 	timer := stopped()
 	defer timer.Stop()
 	for {
 		if status := r.newest(); status != nil {
-			wait := refreshEvery
+			wait := refresh
 			switch {
 			case failures > 0:
 				wait = backoff(failures)
@@ -100,7 +109,7 @@ func (r *reporter) Run(ctx context.Context) error {
 				failures++
 				r.log.Warn("status is not written, it is tried again", telemetry.KeyError, err)
 			default:
-				written, failures = status, 0
+				written, failures, refresh = status, 0, spread(refreshEvery, 0.1)
 			}
 		}
 	}
@@ -124,9 +133,12 @@ func (r *reporter) write(ctx context.Context, status *configv1.ConfigStatus, ref
 		}
 		if other != "" {
 			r.conflicts.Add(1)
+			r.seen = time.Now()
 			r.log.Error("another daemon has the same name", "boot_id", other)
-			status.Warning = joined(status.GetWarning(), "another daemon has the same name")
 		}
+	}
+	if !r.seen.IsZero() && time.Since(r.seen) < conflictLasts {
+		status.Warning = joined(status.GetWarning(), "another daemon has the same name")
 	}
 	value, err := EncodeStatus(status)
 	if err != nil {

@@ -27,6 +27,11 @@ func backoff(failures int) time.Duration {
 	return firstWait + retry.Policy{Initial: firstWait, Max: moreWait}.Wait(failures)
 }
 
+// spread returns d, give or take a part of it, so that not all daemons come at the same time.
+func spread(d time.Duration, part float64) time.Duration {
+	return time.Duration((1 - part + 2*part*rand.Float64()) * float64(d)) //nolint:gosec // spreads load, keeps no secret
+}
+
 // watch keeps the newest entry in offers, until ctx ends or the store is closed. A watch is a hint; every so often it looks.
 func (f *Follower[P]) watch(ctx context.Context, offers chan confstore.Entry) error {
 	log := telemetry.Limited(f.log, 5*time.Minute)
@@ -81,8 +86,7 @@ func (f *Follower[P]) look(ctx context.Context, offer func(confstore.Entry)) (kn
 
 // next waits for the entry after stamp, until it is time to look.
 func (f *Follower[P]) next(ctx context.Context, stamp uint64, offer func(confstore.Entry)) (known bool, err error) {
-	spread := time.Duration((0.8 + 0.4*rand.Float64()) * float64(lookEvery)) //nolint:gosec // spreads load, keeps no secret
-	waiting, cancel := context.WithTimeout(ctx, spread)
+	waiting, cancel := context.WithTimeout(ctx, spread(lookEvery, 0.2))
 	defer cancel()
 	entry, err := f.opts.Store.Next(waiting, f.key(), stamp)
 	switch {
