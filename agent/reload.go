@@ -73,7 +73,9 @@ func (r *reload) close() error {
 // it is known where to.
 func (a *Agent) control(ctx context.Context) error {
 	if a.reload == nil || !a.reload.follower.Boot(ctx) && ctx.Err() == nil {
-		if err := a.enforce(ctx, a.flags); err != nil {
+		if err := a.enforce(ctx, a.flags); errors.Is(err, errEnded) {
+			return nil // it says itself why
+		} else if err != nil {
 			return err
 		}
 		if len(a.flags.points) == 0 {
