@@ -38,7 +38,7 @@ const (
 
 // openReload opens the store, if there is to be one.
 func (a *Agent) openReload(ctx context.Context, given confstore.Client, log *slog.Logger) (err error) {
-	if given == nil && a.config.ConfigStore == "" {
+	if a.live == nil || given == nil && a.config.ConfigStore == "" {
 		return nil
 	}
 	r := &reload{agent: a, store: given}
