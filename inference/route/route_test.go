@@ -209,7 +209,7 @@ func TestTheShadowDropsWhatItHasNoTimeFor(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- w.Run(ctx) }()
 		w.direct.hold = "2"
-		const rows, requests = 1000, 20
+		const rows, requests = 1000, 10
 		for seed := range uint64(requests) {
 			w.ask(rows, seed) // nobody waits
 		}
