@@ -240,9 +240,6 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 	}
 	at := f.at
 	err = reading(ctx, f.conn, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&schema); err != nil {
-			return err
-		}
 		at, t.Rows, err = changes(ctx, tx, f.at)
 		return err
 	})
@@ -252,6 +249,7 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 	if err != nil {
 		return change.Transaction{}, err
 	}
+	// Both were read before the rows: what was committed in between, our own repair too, is looked at once more.
 	f.version, f.schema, f.at, f.looked = version, schema, at, true
 	t.Position, t.Again = change.Position(at.String()), f.again
 	f.again = false
