@@ -325,6 +325,28 @@ func TestReportsFromEverywhere(t *testing.T) {
 	f.Await(t, "the change", func() bool { return len(f.Rows) > 0 })
 }
 
+// BenchmarkReport writes a hundred statuses at once: for so long operators are locked out.
+func BenchmarkReport(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "config.db"))
+	revision := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		revision++
+		var statuses []*configv1.ConfigStatus
+		for i := range 100 {
+			r := report(configv1.ConfigState_CONFIG_STATE_APPLIED, revision)
+			r.Name = fmt.Sprint("agent", i)
+			statuses = append(statuses, r)
+		}
+		if err := s.Report(b.Context(), statuses...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func BenchmarkCommitToFollow(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "config.db")
 	s, h := open(b, path), newHand(b, path)
