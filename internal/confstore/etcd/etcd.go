@@ -47,10 +47,11 @@ type Options struct {
 
 // Store is a confstore.Store.
 type Store struct {
-	client *clientv3.Client
-	root   string
-	log    *slog.Logger
-	closed atomic.Bool
+	client    *clientv3.Client
+	root      string
+	log       *slog.Logger
+	lookAgain time.Duration
+	closed    atomic.Bool
 }
 
 var _ confstore.Store = (*Store)(nil)
@@ -102,7 +103,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd client: %w", err)
 	}
-	return &Store{client: client, root: strings.TrimSuffix(o.Root, "/"), log: o.Log}, nil
+	return &Store{client: client, root: strings.TrimSuffix(o.Root, "/"), log: o.Log, lookAgain: lookAgain}, nil
 }
 
 // Close implements confstore.Client.
@@ -192,7 +193,7 @@ func newest(event *clientv3.Event) confstore.Entry {
 
 // watch returns the first events from a revision on; none when there were none for a while.
 func (s *Store) watch(ctx context.Context, key string, from uint64, more ...clientv3.OpOption) ([]*clientv3.Event, error) {
-	watching, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), lookAgain)
+	watching, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.lookAgain)
 	defer cancel()
 	options := append([]clientv3.OpOption{clientv3.WithRev(int64(from))}, more...)
 	for response := range s.client.Watch(watching, key, options...) {
