@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -166,16 +165,4 @@ func newVersion(s streams) *cobra.Command {
 			return err
 		},
 	}
-}
-
-// stateFolder is where everything is kept that must outlive a process: $XDG_STATE_HOME/sonde.
-func stateFolder() string {
-	if dir, ok := service.Environment("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
-		return filepath.Join(dir, "sonde")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "sonde-state" // no home: beside whoever started us
-	}
-	return filepath.Join(home, ".local", "state", "sonde")
 }
