@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +46,8 @@ for d in etc usr/local var; do
   mkdir -p "$1/upper/$d" "$1/work/$d"
   mount -t overlay overlay -o "lowerdir=/$d,upperdir=$1/upper/$d,workdir=$1/work/$d" "/$d"
 done
+mount -t tmpfs tmpfs /run
+mkdir /run/sshd
 ip link set lo up
 ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth1 address 02:00:00:00:00:02
 for end in eth0 eth1; do
@@ -94,22 +95,89 @@ func newMachine(t *testing.T) *machine {
 	}
 	path, _ := service.Environment("PATH")
 	m.env = []string{"PATH=" + m.stubs + ":/usr/local/bin:" + path, "HOME=" + m.dir}
-	t.Cleanup(func() {
-		for name, unit := range m.units {
-			unit.kill()
-			if t.Failed() {
-				t.Logf("%s:\n%s", name, tailOf(unit.log.String()))
-			}
-		}
-	})
 	return m
 }
 
 // command is a command in the machine.
 func (m *machine) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(m.ctx, "nsenter", append([]string{"--target", m.pid, "--net", "--mount", "--wdns=" + m.dir, name}, args...)...)
+	return m.commandIn(m.pid, name, args...)
+}
+
+func (m *machine) commandIn(pid, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(m.ctx, "nsenter", append([]string{"--target", pid, "--net", "--mount", "--wdns=" + m.dir, name}, args...)...)
 	cmd.Env = m.env
 	return cmd
+}
+
+// addresses that a machine and its neighbour have once there is one.
+const (
+	ownAddress       = "10.77.0.1"
+	neighbourAddress = "10.77.0.2"
+)
+
+// neighbour gives eth1, the other end of the cable, to a machine of its own that has the same files, and both an address. It
+// returns a process there.
+func (m *machine) neighbour() (pid string) {
+	m.Helper()
+	holder := m.command("unshare", "--net", "bash", "-euc", "ip link set lo up; echo ready; exec sleep infinity")
+	output, err := holder.StdoutPipe()
+	if err != nil {
+		m.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		m.Fatal(err)
+	}
+	m.Cleanup(func() {
+		_ = holder.Process.Kill()
+		_ = holder.Wait()
+	})
+	if line, _ := bufio.NewReader(output).ReadString('\n'); line != "ready\n" {
+		m.Fatal("no neighbour")
+	}
+	pid = fmt.Sprint(holder.Process.Pid)
+	m.must("ip link set eth1 netns " + pid + "; ip address add " + ownAddress + "/24 dev eth0")
+	up := m.commandIn(pid, "bash", "-euc", "sysctl -qw net.ipv6.conf.eth1.disable_ipv6=1; ip link set eth1 up; ip address add "+neighbourAddress+"/24 dev eth1")
+	if out, err := up.CombinedOutput(); err != nil {
+		m.Fatalf("neighbour: %v\n%s", err, out)
+	}
+	return pid
+}
+
+// spawn leaves a command running until the test ends.
+func (m *machine) spawn(cmd *exec.Cmd) *process {
+	m.Helper()
+	p := &process{Cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
+	p.Stderr, p.Stdout = p.log, p.log
+	if err := p.Start(); err != nil {
+		m.Fatal(err)
+	}
+	go func() {
+		p.err = p.Wait()
+		close(p.done)
+	}()
+	m.Cleanup(func() {
+		p.kill()
+		if m.Failed() {
+			m.Logf("%s:\n%s", strings.Join(p.Args, " "), tailOf(p.log.String()))
+		}
+	})
+	return p
+}
+
+// end ends a process as an operator does, and wants it to end well.
+func (m *machine) end(p *process) {
+	m.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		m.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-m.ctx.Done():
+		m.Fatalf("does not end: %s\n%s", strings.Join(p.Args, " "), tailOf(p.log.String()))
+	}
+	if p.err != nil {
+		m.Errorf("%s ended with %v:\n%s", strings.Join(p.Args, " "), p.err, tailOf(p.log.String()))
+	}
 }
 
 // bash types a command and returns what it said. Afterwards what it asked of systemctl is done.
@@ -175,17 +243,7 @@ func (m *machine) stop(name string) {
 	if unit == nil {
 		m.Fatalf("%s is not running", name)
 	}
-	if err := unit.Process.Signal(syscall.SIGTERM); err != nil {
-		m.Fatalf("%s: %v", name, err)
-	}
-	select {
-	case <-unit.done:
-	case <-m.ctx.Done():
-		m.Fatalf("%s does not end", name)
-	}
-	if unit.err != nil {
-		m.Errorf("%s ended with %v:\n%s", name, unit.err, tailOf(unit.log.String()))
-	}
+	m.end(unit)
 	delete(m.units, name)
 }
 
@@ -227,16 +285,7 @@ func (m *machine) startUnit(name string) {
 	args = append(args, "--bounding-set="+capability, "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin")
 	args = append(args, strings.Fields(string(settings))...)
 	args = append(args, strings.Fields(unit["ExecStart"])...)
-	p := &process{Cmd: m.command("setpriv", args...), log: &logBuffer{}, done: make(chan struct{})}
-	p.Stderr, p.Stdout = p.log, io.Discard
-	if err := p.Start(); err != nil {
-		m.Fatal(err)
-	}
-	go func() {
-		p.err = p.Wait()
-		close(p.done)
-	}()
-	m.units[name] = p
+	m.units[name] = m.spawn(m.command("setpriv", args...))
 }
 
 // waitReady waits until a unit says that it is ready.

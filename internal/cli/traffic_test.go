@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"errors"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -16,53 +17,50 @@ type cable struct {
 	device unix.SockaddrLinklayer
 }
 
+// inNetwork calls f in the network of a process. Sockets that it opens stay there.
+func inNetwork(t *testing.T, pid string, f func() error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine, and with it its stay in the other network
+		ns, err := unix.Open(filepath.Join("/proc", pid, "ns/net"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = errors.Join(unix.Setns(ns, unix.CLONE_NEWNET), unix.Close(ns))
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // openCable opens a device in the network of a process.
 func openCable(t *testing.T, pid, device string) *cable {
 	t.Helper()
-	type opened struct {
-		w   *cable
-		err error
-	}
-	done := make(chan opened)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine, and with it its stay in the other namespace
-		w, err := openCableIn(filepath.Join("/proc", pid, "ns/net"), device)
-		done <- opened{w, err}
-	}()
-	got := <-done
-	if got.err != nil {
-		t.Fatalf("%s: %v", device, got.err)
-	}
+	w := &cable{}
+	inNetwork(t, pid, func() (err error) {
+		if w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil { // protocol 0 receives nothing
+			return err
+		}
+		request, err := unix.NewIfreq(device)
+		if err == nil {
+			err = unix.IoctlIfreq(w.fd, unix.SIOCGIFINDEX, request)
+		}
+		if err != nil {
+			return errors.Join(err, unix.Close(w.fd))
+		}
+		w.device.Ifindex = int(request.Uint32())
+		return nil
+	})
 	t.Cleanup(func() {
-		if err := unix.Close(got.w.fd); err != nil {
+		if err := unix.Close(w.fd); err != nil {
 			t.Error(err)
 		}
 	})
-	return got.w
-}
-
-func openCableIn(namespace, device string) (*cable, error) {
-	ns, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.Close(ns) }()
-	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // protocol 0 receives nothing
-	if err != nil {
-		return nil, err
-	}
-	request, err := unix.NewIfreq(device)
-	if err == nil {
-		err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return &cable{fd, unix.SockaddrLinklayer{Ifindex: int(request.Uint32())}}, nil
+	return w
 }
 
 func (w *cable) send(frame []byte) error { return unix.Sendto(w.fd, frame, 0, &w.device) }
