@@ -59,9 +59,13 @@ echo ready
 exec sleep infinity
 `
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t *testing.T) *machine { return newMachineFor(t, patience) }
+
+// newMachineFor makes one for tests that take long.
+func newMachineFor(t *testing.T, long time.Duration) *machine {
+	t.Helper()
 	testenv.Service(t, "netns")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), long)
 	t.Cleanup(cancel)
 	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), stubs: t.TempDir(), units: map[string]*process{}}
 	holder := exec.CommandContext(ctx, "unshare", "--net", "--mount", "bash", "-euc", machineScript, "bash", t.TempDir())
@@ -291,15 +295,20 @@ func (m *machine) startUnit(name string) {
 // waitReady waits until a unit says that it is ready.
 func (m *machine) waitReady(name string) {
 	m.Helper()
-	for _, port := range adminPorts(name) {
-		m.eventually(name+" is ready", func() bool {
+	m.waitReadyIn(m.pid, m.units[name], adminPorts(name)...)
+}
+
+// waitReadyIn asks a process, in the network of another one, at its admin ports.
+func (m *machine) waitReadyIn(pid string, p *process, ports ...string) {
+	m.Helper()
+	for _, port := range ports {
+		m.eventually(strings.Join(p.Args, " ")+" is ready", func() bool {
 			select {
-			case <-m.units[name].done:
-				m.Fatalf("%s ended: %v\n%s", name, m.units[name].err, tailOf(m.units[name].log.String()))
+			case <-p.done:
+				m.Fatalf("ended with %v: %s\n%s", p.err, strings.Join(p.Args, " "), tailOf(p.log.String()))
 			default:
 			}
-			_, err := m.bash("curl -sS --fail --max-time 2 http://127.0.0.1:" + port + "/readyz")
-			return err == nil
+			return m.commandIn(pid, "curl", "-sS", "--fail", "--max-time", "2", "http://127.0.0.1:"+port+"/readyz").Run() == nil
 		})
 	}
 }

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"errors"
+	"net"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -18,8 +19,7 @@ type cable struct {
 }
 
 // inNetwork calls f in the network of a process. Sockets that it opens stay there.
-func inNetwork(t *testing.T, pid string, f func() error) {
-	t.Helper()
+func inNetwork(pid string, f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine, and with it its stay in the other network
@@ -32,16 +32,26 @@ func inNetwork(t *testing.T, pid string, f func() error) {
 		}
 		done <- err
 	}()
-	if err := <-done; err != nil {
+	return <-done
+}
+
+// listenIn listens in the network of a process.
+func listenIn(t *testing.T, pid, address string) (l net.Listener) {
+	t.Helper()
+	if err := inNetwork(pid, func() (err error) {
+		l, err = net.Listen("tcp", address)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
+	return l
 }
 
 // openCable opens a device in the network of a process.
 func openCable(t *testing.T, pid, device string) *cable {
 	t.Helper()
 	w := &cable{}
-	inNetwork(t, pid, func() (err error) {
+	if err := inNetwork(pid, func() (err error) {
 		if w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil { // protocol 0 receives nothing
 			return err
 		}
@@ -54,7 +64,9 @@ func openCable(t *testing.T, pid, device string) *cable {
 		}
 		w.device.Ifindex = int(request.Uint32())
 		return nil
-	})
+	}); err != nil {
+		t.Fatalf("%s: %v", device, err)
+	}
 	t.Cleanup(func() {
 		if err := unix.Close(w.fd); err != nil {
 			t.Error(err)
