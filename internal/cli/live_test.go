@@ -265,3 +265,30 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	}
 	m.end(a.process)
 }
+
+// TestOperationsSaysWhatHappensLive types what docs/operations.md says of a running sonde all.
+func TestOperationsSaysWhatHappensLive(t *testing.T) {
+	m := newMachine(t)
+	a := runAll(m, "--capture", "eth0", "--state", filepath.Join(m.dir, ".local/state/sonde"))
+	m.env = append(m.env, "SONDE_STATE="+filepath.Join(m.dir, ".local/state/sonde"))
+	ran := 0
+	for _, e := range examplesOf(t, "../../docs/operations.md") {
+		if !strings.HasPrefix(e.kind, "live") {
+			continue
+		}
+		ran++
+		said, err := m.bash(e.command)
+		if (err != nil) != (e.kind == "live-fails") {
+			t.Errorf("line %d ended with %v\n%s\n%s", e.line, err, e.command, said)
+		}
+		for _, want := range e.want {
+			if !shows(said, want) {
+				t.Errorf("line %d does not say %q\n%s\n%s", e.line, want, e.command, said)
+			}
+		}
+	}
+	if ran < 7 {
+		t.Errorf("ran %d commands, which is not the page", ran)
+	}
+	m.end(a.process)
+}
