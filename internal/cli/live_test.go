@@ -18,26 +18,27 @@ import (
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/record"
 	"sonde.example/internal/service"
+	"sonde.example/internal/testenv/netns"
 )
 
 // everythingOn is one sonde all on a machine.
 type everythingOn struct {
 	*machine
 	*process
-	pid   string // of a process in its network
-	state string
+	network *netns.Namespace
+	state   string
 }
 
 // runAll starts sonde all and waits until it is ready.
 func runAll(m *machine, args ...string) *everythingOn {
 	m.Helper()
-	return startAllIn(m, m.pid, args...)
+	return startAllIn(m, m.net, args...)
 }
 
 // startAllIn starts it in another network.
-func startAllIn(m *machine, pid string, args ...string) *everythingOn {
+func startAllIn(m *machine, network *netns.Namespace, args ...string) *everythingOn {
 	m.Helper()
-	a := &everythingOn{machine: m, pid: pid, state: filepath.Join(m.dir, "state")}
+	a := &everythingOn{machine: m, network: network, state: filepath.Join(m.dir, "state")}
 	m.install()
 	a.start(args...)
 	return a
@@ -53,8 +54,8 @@ func (m *machine) install() {
 
 func (a *everythingOn) start(args ...string) {
 	a.Helper()
-	a.process = a.spawn(a.commandIn(a.pid, "sonde", append([]string{"all"}, args...)...))
-	a.waitReadyIn(a.pid, a.process, adminPorts("sonde-all")...)
+	a.process = a.spawn(a.commandIn(a.network, "sonde", append([]string{"all"}, args...)...))
+	a.waitReadyIn(a.network, a.process, adminPorts("sonde-all")...)
 }
 
 // restart ends it in order and starts it again with other arguments.
@@ -165,8 +166,7 @@ func (m *machine) balanced(flags ...string) {
 
 // TestLiveTrafficIsLabelled has real programs talk over a captured device.
 func TestLiveTrafficIsLabelled(t *testing.T) {
-	m := newMachine(t)
-	neighbour := m.neighbour()
+	m, neighbour := newMachineWithNeighbour(t, patience)
 	serve(m, neighbour)
 	a := runAll(m, "--capture", "afpacket:eth0")
 	m.must("curl -sS --fail http://" + neighbourAddress + "/hello && curl -sS --fail --insecure https://" + neighbourAddress + "/hello")
@@ -215,10 +215,10 @@ func TestLiveTrafficIsLabelled(t *testing.T) {
 }
 
 // serve has HTTP, HTTPS, SSH and DNS served at the neighbour's address.
-func serve(m *machine, pid string) {
+func serve(m *machine, network *netns.Namespace) {
 	m.Helper()
 	listen := func(port string) net.Listener {
-		return listenIn(m.T, pid, net.JoinHostPort(neighbourAddress, port))
+		return listenIn(m.T, network, net.JoinHostPort(neighbourAddress, port))
 	}
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(strings.Repeat("hello\n", 2000)))
@@ -235,11 +235,11 @@ func serve(m *machine, pid string) {
 	m.must(`mkdir ssh && ssh-keygen -q -t ed25519 -N '' -f ssh/host && ssh-keygen -q -t ed25519 -N '' -f ssh/user && cp ssh/user.pub ssh/authorized
 		printf '%s\n' "HostKey $PWD/ssh/host" "AuthorizedKeysFile $PWD/ssh/authorized" 'StrictModes no' 'UsePAM no' 'PidFile none' \
 		'PermitRootLogin yes' 'ListenAddress ` + neighbourAddress + `' > ssh/config`)
-	m.spawn(m.commandIn(pid, "/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(m.dir, "ssh/config")))
-	m.spawn(m.commandIn(pid, "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--group=root",
+	m.spawn(m.commandIn(network, "/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(m.dir, "ssh/config")))
+	m.spawn(m.commandIn(network, "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--group=root",
 		"--address=/www.sonde.test/192.0.2.80", "--listen-address="+neighbourAddress, "--bind-interfaces"))
 	m.eventually("the servers listen", func() bool {
-		listening, err := m.commandIn(pid, "ss", "-Hlntu").Output()
+		listening, err := m.commandIn(network, "ss", "-Hlntu").Output()
 		return err == nil && bytes.Contains(listening, []byte(neighbourAddress+":22 ")) && bytes.Contains(listening, []byte(neighbourAddress+":53 "))
 	})
 }

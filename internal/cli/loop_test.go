@@ -74,8 +74,7 @@ func TestOwnUplinkIsNeverSeen(t *testing.T) {
 		}
 		long = time.Duration(seconds) * time.Second
 	}
-	m := newMachineFor(t, long+patience)
-	neighbour := m.neighbour()
+	m, neighbour := newMachineWithNeighbour(t, long+patience)
 	a := startAllIn(m, neighbour, "--host", neighbourAddress, "--collector-listen", neighbourAddress+":7443", "--etcd-listen", neighbourAddress+":2379",
 		"--capture", "eth1")
 	a.sql("UPDATE agent_config SET enabled = 0")
@@ -94,10 +93,7 @@ func TestOwnUplinkIsNeverSeen(t *testing.T) {
 			}
 			served.Go(func() {
 				b.forward(conn, func() (to net.Conn, err error) {
-					err = inNetwork(neighbour, func() (err error) {
-						to, err = net.Dial("tcp", neighbourAddress+":7443")
-						return err
-					})
+					neighbour.Do(func() { to, err = net.Dial("tcp", neighbourAddress+":7443") })
 					return to, err
 				})
 			})
@@ -122,7 +118,7 @@ func TestOwnUplinkIsNeverSeen(t *testing.T) {
 	m.eventually("the agent captures", func() bool { return a.status("agent", "probe").state == "APPLIED" })
 
 	// Something to send, or there would be nothing to loop.
-	c := count(m, m.pid, "eth0", "02:00:00:00:00:02", 100)
+	c := count(m, "eth0", "02:00:00:00:00:02", 100)
 	ticker := time.NewTicker(500 * time.Millisecond)
 	defer ticker.Stop()
 	for end := time.Now().Add(long); time.Now().Before(end); {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"sonde.example/internal/service"
-	"sonde.example/internal/testenv"
+	"sonde.example/internal/testenv/netns"
 )
 
 // machine is a machine of its own, as far as its processes can tell: a network with the devices eth0 and eth1, which are the
@@ -24,7 +24,8 @@ import (
 type machine struct {
 	*testing.T
 	ctx   context.Context
-	pid   string // of a process that keeps the namespaces
+	net   *netns.Namespace
+	pid   string // of a process that keeps its files
 	dir   string // where commands are run
 	stubs string
 	env   []string
@@ -46,14 +47,7 @@ for d in etc usr/local var; do
   mkdir -p "$1/upper/$d" "$1/work/$d"
   mount -t overlay overlay -o "lowerdir=/$d,upperdir=$1/upper/$d,workdir=$1/work/$d" "/$d"
 done
-mount -t tmpfs tmpfs /run
-mkdir /run/sshd
-ip link set lo up
-ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth1 address 02:00:00:00:00:02
-for end in eth0 eth1; do
-  sysctl -qw "net.ipv6.conf.$end.disable_ipv6=1"
-  ip link set "$end" up
-done
+mkdir -p /run/sshd
 echo '127.0.0.1 localhost sonde.example.net' > /etc/hosts
 echo ready
 exec sleep infinity
@@ -63,12 +57,38 @@ func newMachine(t *testing.T) *machine { return newMachineFor(t, patience) }
 
 // newMachineFor makes one for tests that take long.
 func newMachineFor(t *testing.T, long time.Duration) *machine {
+	m := newBareMachine(t, long)
+	netns.Veth(m.net, "eth0", m.net, "eth1")
+	m.must("ip link set eth0 address " + hardwareAddress)
+	return m
+}
+
+// hardwareAddress is eth0's.
+const hardwareAddress = "02:00:00:00:00:01"
+
+// newMachineWithNeighbour makes two machines that share their files, and returns the network of the other one. A cable joins
+// eth0 of the one and eth1 of the other.
+func newMachineWithNeighbour(t *testing.T, long time.Duration) (*machine, *netns.Namespace) {
+	m, neighbour := newBareMachine(t, long), netns.New(t)
+	netns.Veth(m.net, "eth0", neighbour, "eth1")
+	m.net.IP("address", "add", ownAddress+"/24", "dev", "eth0")
+	neighbour.IP("address", "add", neighbourAddress+"/24", "dev", "eth1")
+	return m, neighbour
+}
+
+// Addresses on the cable between two machines.
+const (
+	ownAddress       = "10.77.0.1"
+	neighbourAddress = "10.77.0.2"
+)
+
+func newBareMachine(t *testing.T, long time.Duration) *machine {
 	t.Helper()
-	testenv.Service(t, "netns")
+	network := netns.New(t)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), long)
 	t.Cleanup(cancel)
-	m := &machine{T: t, ctx: ctx, dir: t.TempDir(), stubs: t.TempDir(), units: map[string]*process{}}
-	holder := exec.CommandContext(ctx, "unshare", "--net", "--mount", "bash", "-euc", machineScript, "bash", t.TempDir())
+	m := &machine{T: t, ctx: ctx, net: network, dir: t.TempDir(), stubs: t.TempDir(), units: map[string]*process{}}
+	holder := exec.CommandContext(ctx, "unshare", "--mount", "bash", "-euc", machineScript, "bash", t.TempDir())
 	var complaints bytes.Buffer
 	holder.Stderr = &complaints
 	output, err := holder.StdoutPipe()
@@ -104,47 +124,16 @@ func newMachineFor(t *testing.T, long time.Duration) *machine {
 
 // command is a command in the machine.
 func (m *machine) command(name string, args ...string) *exec.Cmd {
-	return m.commandIn(m.pid, name, args...)
+	return m.commandIn(m.net, name, args...)
 }
 
-func (m *machine) commandIn(pid, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(m.ctx, "nsenter", append([]string{"--target", pid, "--net", "--mount", "--wdns=" + m.dir, name}, args...)...)
+// commandIn is a command with the machine's files in another network.
+func (m *machine) commandIn(network *netns.Namespace, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(m.ctx, "nsenter", append([]string{
+		"--target", m.pid, "--mount", "--net=/run/netns/" + network.Name, "--wdns=" + m.dir, name,
+	}, args...)...)
 	cmd.Env = m.env
 	return cmd
-}
-
-// addresses that a machine and its neighbour have once there is one.
-const (
-	ownAddress       = "10.77.0.1"
-	neighbourAddress = "10.77.0.2"
-)
-
-// neighbour gives eth1, the other end of the cable, to a machine of its own that has the same files, and both an address. It
-// returns a process there.
-func (m *machine) neighbour() (pid string) {
-	m.Helper()
-	holder := m.command("unshare", "--net", "bash", "-euc", "ip link set lo up; echo ready; exec sleep infinity")
-	output, err := holder.StdoutPipe()
-	if err != nil {
-		m.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		m.Fatal(err)
-	}
-	m.Cleanup(func() {
-		_ = holder.Process.Kill()
-		_ = holder.Wait()
-	})
-	if line, _ := bufio.NewReader(output).ReadString('\n'); line != "ready\n" {
-		m.Fatal("no neighbour")
-	}
-	pid = fmt.Sprint(holder.Process.Pid)
-	m.must("ip link set eth1 netns " + pid + "; ip address add " + ownAddress + "/24 dev eth0")
-	up := m.commandIn(pid, "bash", "-euc", "sysctl -qw net.ipv6.conf.eth1.disable_ipv6=1; ip link set eth1 up; ip address add "+neighbourAddress+"/24 dev eth1")
-	if out, err := up.CombinedOutput(); err != nil {
-		m.Fatalf("neighbour: %v\n%s", err, out)
-	}
-	return pid
 }
 
 // spawn leaves a command running until the test ends.
@@ -295,11 +284,11 @@ func (m *machine) startUnit(name string) {
 // waitReady waits until a unit says that it is ready.
 func (m *machine) waitReady(name string) {
 	m.Helper()
-	m.waitReadyIn(m.pid, m.units[name], adminPorts(name)...)
+	m.waitReadyIn(m.net, m.units[name], adminPorts(name)...)
 }
 
 // waitReadyIn asks a process, in the network of another one, at its admin ports.
-func (m *machine) waitReadyIn(pid string, p *process, ports ...string) {
+func (m *machine) waitReadyIn(network *netns.Namespace, p *process, ports ...string) {
 	m.Helper()
 	for _, port := range ports {
 		m.eventually(strings.Join(p.Args, " ")+" is ready", func() bool {
@@ -308,7 +297,7 @@ func (m *machine) waitReadyIn(pid string, p *process, ports ...string) {
 				m.Fatalf("ended with %v: %s\n%s", p.err, strings.Join(p.Args, " "), tailOf(p.log.String()))
 			default:
 			}
-			return m.commandIn(pid, "curl", "-sS", "--fail", "--max-time", "2", "http://127.0.0.1:"+port+"/readyz").Run() == nil
+			return m.commandIn(network, "curl", "-sS", "--fail", "--max-time", "2", "http://127.0.0.1:"+port+"/readyz").Run() == nil
 		})
 	}
 }

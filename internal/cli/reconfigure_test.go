@@ -33,10 +33,10 @@ type counter struct {
 }
 
 // count starts; the packets go to an Ethernet address, which decides where a bridge shows them.
-func count(m *machine, pid, device, destination string, rate int) *counter {
+func count(m *machine, device, destination string, rate int) *counter {
 	m.Helper()
 	c := &counter{t: m.T, stop: make(chan struct{}), ended: make(chan struct{})}
-	w := openCable(m.T, pid, device)
+	w := openCable(m.T, m.net, device)
 	frames := make([][]byte, floodFlows)
 	for i := range frames {
 		frames[i] = packettest.Ethernet(0x0800, packettest.IPv4("10.8.0.1", "10.8.0.2", 17, packettest.UDP(uint16(10000+i), floodPort, make([]byte, 64))))
@@ -116,7 +116,7 @@ func (a *everythingOn) counted(sent uint64) {
 func TestFilterChangesLoseNothing(t *testing.T) {
 	m := newMachine(t)
 	a := runAll(m, "--capture", "eth0")
-	c := count(m, m.pid, "eth1", "02:00:00:00:00:01", flood)
+	c := count(m, "eth1", hardwareAddress, flood)
 	c.pass(m, flood/2)
 	filters := []string{"udp", fmt.Sprintf("ip and dst port %d", floodPort)}
 	var slowest time.Duration
@@ -158,7 +158,7 @@ func TestDeviceChangesLoseNothing(t *testing.T) {
 	m.must(`ip link add br0 address 02:00:00:00:00:0b type bridge && sysctl -qw net.ipv6.conf.br0.disable_ipv6=1
 		ip link set eth0 master br0 && ip link set br0 up`)
 	a := runAll(m, "--capture", "eth0")
-	c := count(m, m.pid, "eth1", "02:00:00:00:00:0b", flood)
+	c := count(m, "eth1", "02:00:00:00:00:0b", flood)
 	c.pass(m, flood/2)
 	for round := range 10 {
 		a.change("agent", "local", "UPDATE agent_config SET device = '"+[]string{"br0", "eth0"}[round%2]+"' WHERE name = 'local'")
@@ -206,7 +206,7 @@ func TestCollectorChangeLosesNothing(t *testing.T) {
 	m.eventually("the agent captures", func() bool { return a.status("agent", "probe").state == "APPLIED" })
 
 	const rate = 2000
-	c := count(m, m.pid, "eth1", "02:00:00:00:00:01", rate)
+	c := count(m, "eth1", hardwareAddress, rate)
 	c.pass(m, rate)
 	before, at := c.end(), []string{"--collector", "127.0.0.1:7543"}
 	m.eventually("the first collector has everything", func() bool {
@@ -216,7 +216,7 @@ func TestCollectorChangeLosesNothing(t *testing.T) {
 	if err := first.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	c = count(m, m.pid, "eth1", "02:00:00:00:00:01", rate)
+	c = count(m, "eth1", hardwareAddress, rate)
 	c.pass(m, 3*rate)
 	if m.gauge("19467", "sonde_agent_spool_bytes") == "0" {
 		t.Error("the spool is empty though nobody acknowledges")
@@ -262,7 +262,7 @@ func TestServicesFollowTheirRows(t *testing.T) {
 	}
 	a := runAll(m, "--capture", "eth0", "--inference-models", filepath.Join(m.dir, "models"))
 	a.change("inference", "default", "UPDATE service_config SET model = 'sonde', model_version = '1' WHERE role = 'inference'")
-	w := openCable(t, m.pid, "eth1")
+	w := openCable(t, m.net, "eth1")
 	classified := func(port uint16) (late time.Duration, version string) {
 		frame := packettest.Ethernet(0x0800, packettest.IPv4("10.8.0.1", "10.8.0.2", 17, packettest.UDP(port, 53, []byte("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x05sonde\x04test\x00\x00\x01\x00\x01"))))
 		if err := w.send(frame); err != nil {

@@ -1,15 +1,14 @@
 package cli_test
 
 import (
-	"errors"
 	"net"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sonde.example/internal/testenv/netns"
 )
 
 // cable puts frames on a device of another network namespace.
@@ -18,61 +17,39 @@ type cable struct {
 	device unix.SockaddrLinklayer
 }
 
-// inNetwork calls f in the network of a process. Sockets that it opens stay there.
-func inNetwork(pid string, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine, and with it its stay in the other network
-		ns, err := unix.Open(filepath.Join("/proc", pid, "ns/net"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = errors.Join(unix.Setns(ns, unix.CLONE_NEWNET), unix.Close(ns))
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
-// listenIn listens in the network of a process.
-func listenIn(t *testing.T, pid, address string) (l net.Listener) {
-	t.Helper()
-	if err := inNetwork(pid, func() (err error) {
-		l, err = net.Listen("tcp", address)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// openCable opens a device in the network of a process.
-func openCable(t *testing.T, pid, device string) *cable {
+// openCable opens a device in a network.
+func openCable(t *testing.T, network *netns.Namespace, device string) *cable {
 	t.Helper()
 	w := &cable{}
-	if err := inNetwork(pid, func() (err error) {
+	network.Do(func() {
+		var err error
 		if w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil { // protocol 0 receives nothing
-			return err
+			t.Fatal(err)
 		}
-		request, err := unix.NewIfreq(device)
-		if err == nil {
-			err = unix.IoctlIfreq(w.fd, unix.SIOCGIFINDEX, request)
-		}
+		t.Cleanup(func() {
+			if err := unix.Close(w.fd); err != nil {
+				t.Error(err)
+			}
+		})
+		index, err := net.InterfaceByName(device)
 		if err != nil {
-			return errors.Join(err, unix.Close(w.fd))
+			t.Fatal(err)
 		}
-		w.device.Ifindex = int(request.Uint32())
-		return nil
-	}); err != nil {
-		t.Fatalf("%s: %v", device, err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Close(w.fd); err != nil {
-			t.Error(err)
-		}
+		w.device.Ifindex = index.Index
 	})
 	return w
+}
+
+// listenIn listens in a network.
+func listenIn(t *testing.T, network *netns.Namespace, address string) (l net.Listener) {
+	t.Helper()
+	network.Do(func() {
+		var err error
+		if l, err = net.Listen("tcp", address); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return l
 }
 
 func (w *cable) send(frame []byte) error { return unix.Sendto(w.fd, frame, 0, &w.device) }
@@ -91,7 +68,7 @@ type traffic struct {
 }
 
 func newTraffic(m *machine) *traffic {
-	tr := &traffic{m: m, wire: openCable(m.T, m.pid, "eth1"), began: time.Now()}
+	tr := &traffic{m: m, wire: openCable(m.T, m.net, "eth1"), began: time.Now()}
 	tr.changed = sync.NewCond(&tr.mu)
 	m.Cleanup(tr.stop)
 	return tr
