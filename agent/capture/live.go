@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 
 	"sonde.example/internal/packet"
@@ -50,3 +51,16 @@ type Live interface {
 
 // MaxFlows is how many flows a set can leave out.
 const MaxFlows = 32
+
+// CheckFlows tells why flows cannot be left out: there are more than MaxFlows, or one has no port or no remote address.
+func CheckFlows(flows []Flow) error {
+	if len(flows) > MaxFlows {
+		return fmt.Errorf("%d flows to leave out are more than %d", len(flows), MaxFlows)
+	}
+	for _, f := range flows {
+		if f.Local.Port() == 0 || f.Remote.Port() == 0 || !f.Remote.Addr().IsValid() || f.Remote.Addr().IsUnspecified() {
+			return fmt.Errorf("flow from %v to %v cannot be left out: it needs two ports and a remote address", f.Local, f.Remote)
+		}
+	}
+	return nil
+}

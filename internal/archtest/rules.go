@@ -219,8 +219,8 @@ func stage(name string) string {
 	return strings.Join(parts[:3], "/")
 }
 
-// isTestPackage tells suites and fakes (spool/spooltest), testenv and archtest.
+// isTestPackage tells suites and fakes (spool/spooltest), testenv with what lies in it, and archtest.
 func isTestPackage(name string) bool {
 	base := path.Base(name)
-	return local(name) && (base == "testenv" || strings.HasSuffix(base, "test") && base != "test")
+	return local(name) && (base == "testenv" || match("./internal/testenv/...", name) || strings.HasSuffix(base, "test") && base != "test")
 }

@@ -1,0 +1,4 @@
+//go:build !linux
+
+// Package netns gives tests network namespaces of their own, which only Linux has.
+package netns
