@@ -4,6 +4,10 @@
 // rejections and directives. The stages do not know each other; this package introduces them.
 //
 //	capture -> cut -> batch -> spool -> uplink ==mTLS==> collector
+//	   ^________________________________ reload <── configuration store
+//
+// Capture files are read as the flags say. Capture points on devices, the filter and nearly everything else may come from a
+// configuration, which the agent follows: it is put in force between two packets, all of it or nothing.
 //
 // When the agent is told to stop, or its captures have ended, reading ends first and what is on its way still goes out,
 // for as long as the drain timeout allows. What does not is counted, logged and returned as an error.
@@ -27,6 +31,7 @@ import (
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
+	"sonde.example/internal/confstore"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/service"
@@ -51,6 +56,10 @@ type Options struct {
 	// OpenCapture, if set, opens the capture points, each once, whatever their scheme says: for packets that come from
 	// code. The text is the one in Config.Captures. What it opens cannot wait: a full spool drops.
 	OpenCapture func(ctx context.Context, text string) (capture.Source, error)
+	// OpenLive, if set, opens the set of capture points on devices; nil means this host's.
+	OpenLive func() (capture.Live, error)
+	// Store, if set, is where the configuration comes from, whatever Config.ConfigStore says. Run does not close it.
+	Store confstore.Client
 }
 
 // Agent is an agent, ready to run. Progress and Ledger may be called by any goroutine at any time.
@@ -64,8 +73,16 @@ type Agent struct {
 	admin        *telemetry.Admin
 	ready        *telemetry.Ready
 	pump         *pump
+	live         *livePump // nil when files are captured
+	guard        guard
+	loops        loopAlarm
 	uplinks      []*uplink.Client
+	flags        *settings                // what the flags alone say
+	running      atomic.Pointer[settings] // in force
+	reload       *reload                  // nil without a store
 
+	waiting   atomic.Pointer[map[string]string] // why capture points wait for their device
+	sent      atomic.Uint64                     // bytes of batches lent to the uplinks
 	books     *books
 	enough    enough
 	progress  progress
@@ -87,7 +104,19 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.
 	for a.epoch == 0 {
 		a.epoch = randomEpoch()
 	}
+	var err error
+	if a.flags, err = settingsOfFlags(&a.config); err != nil {
+		return nil, err
+	}
+	a.running.Store(a.flags)
 	a.log = log.With(telemetry.KeyComponent, "agent", telemetry.KeyEpoch, fmt.Sprintf("%016x", a.epoch))
+	if config.live() && o.OpenCapture == nil {
+		if o.OpenLive == nil {
+			o.OpenLive = openDevices
+		}
+		a.live = newLivePump(o.OpenLive)
+		a.guard.exclude = a.live.exclude
+	}
 	if err := a.checkCaptures(ctx); err != nil {
 		return nil, err
 	}
@@ -104,7 +133,7 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 	if err := a.certificates.Require(mtls.RoleAgent); err != nil {
 		return err
 	}
-	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes, o.OpenCapture == nil); err != nil {
+	if a.spool, err = openSpool(a.config.Spool, a.epoch, a.config.Lanes, a.live == nil && o.OpenCapture == nil); err != nil {
 		return err
 	}
 	if a.config.State != "" {
@@ -114,10 +143,13 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 	}
 	a.books = newBooks(a.config.Lanes, a.state)
 	a.pump = newPump(a, o.BatchBytes)
+	if a.live != nil {
+		a.live.pump = a.pump
+	}
 	limited := telemetry.Limited(log, warnEvery)
 	for lane := range uint32(a.config.Lanes) {
 		a.uplinks = append(a.uplinks, uplink.New(uplink.Options{
-			Epoch: a.epoch, Lane: lane, Source: spoolLane{a.spool, lane},
+			Epoch: a.epoch, Lane: lane, Source: spoolLane{a.spool, lane, &a.sent},
 			Addresses: a.config.Collectors, Certificates: a.certificates, ServerName: a.config.ServerName, Log: limited,
 			Hello:       func() *ingestv1.Hello { return a.hello(lane) },
 			OnWelcome:   a.welcomed,
@@ -170,7 +202,11 @@ func (a *Agent) pipeline(ctx context.Context) error {
 	ended := make(chan struct{}) // the captures have
 	stages := []service.Service{service.Func(func(ctx context.Context) error {
 		defer close(ended)
-		return a.pump.run(ctx, work)
+		if a.live == nil {
+			return a.pump.run(ctx, work)
+		}
+		return service.Run(ctx, service.Func(func(ctx context.Context) error { return a.live.run(ctx, work) }),
+			service.Func(func(ctx context.Context) error { return a.control(ctx, work) }))
 	})}
 	var lanes []service.Service
 	for _, client := range a.uplinks {
@@ -317,9 +353,14 @@ func (a *Agent) pointName(text string) string {
 }
 
 func (a *Agent) hello(lane uint32) *ingestv1.Hello {
-	hello := &ingestv1.Hello{Version: a.config.Version}
-	for _, text := range a.config.Captures[:min(len(a.config.Captures), maxHelloPoints)] {
-		hello.CapturePoints = append(hello.CapturePoints, &ingestv1.CapturePoint{Name: a.pointName(text), Filter: a.config.Filter})
+	running := a.running.Load()
+	hello := &ingestv1.Hello{Version: a.config.Version, ConfigRevision: running.revision}
+	points := running.points
+	if a.live == nil {
+		points = a.config.Captures
+	}
+	for _, text := range points[:min(len(points), maxHelloPoints)] {
+		hello.CapturePoints = append(hello.CapturePoints, &ingestv1.CapturePoint{Name: a.pointName(text), Filter: running.filter})
 	}
 	if lane == 0 && a.state != nil {
 		hello.Lost = a.state.lanes()

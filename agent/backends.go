@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"sonde.example/agent/capture"
+	"sonde.example/agent/capture/afpacket"
 	"sonde.example/agent/capture/file"
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
+	"sonde.example/internal/config"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
@@ -36,12 +39,11 @@ func (e filterError) Unwrap() error { return e.error }
 
 // openByScheme opens a capture point as its text says.
 func openByScheme(ctx context.Context, text string) (capture.Source, error) {
-	path, err := capturePath(text)
-	if err != nil {
-		return nil, err
-	}
-	return file.Open(ctx, path, file.Options{})
+	return file.Open(ctx, capturePath(text), file.Options{})
 }
+
+// openDevices opens the set of capture points on devices.
+func openDevices() (capture.Live, error) { return afpacket.Open(afpacket.Options{}) }
 
 // open opens a capture point, with the filter.
 func (s *sources) open(ctx context.Context, text string) (capture.Source, error) {
@@ -75,10 +77,7 @@ func (s *sources) compile(link packet.LinkType) (filter.Program, error) {
 // check opens a capture point and closes it again, so that what is wrong with it is known before anything starts. What
 // can be read only once, such as a pipe or what comes from code, it leaves alone.
 func (s *sources) check(ctx context.Context, text string) (bytes int64, err error) {
-	path, err := capturePath(text)
-	if err != nil {
-		return 0, err
-	}
+	path := capturePath(text)
 	info, err := os.Stat(path)
 	if s.opener != nil || path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return 0, nil
@@ -93,6 +92,9 @@ func (s *sources) check(ctx context.Context, text string) (bytes int64, err erro
 // checkCaptures checks every capture point. With SkipUnreadable it leaves out those that cannot be opened, unless none
 // would be left; then a filter that fits none of them is the one thing to tell.
 func (a *Agent) checkCaptures(ctx context.Context) error {
+	if a.live != nil {
+		return a.checkDevices()
+	}
 	var readable []string
 	var misfit error
 	for _, text := range a.config.Captures {
@@ -123,6 +125,22 @@ func (a *Agent) checkCaptures(ctx context.Context) error {
 	return errors.Join(a.skipped...)
 }
 
+// checkDevices captures for a moment, so that what is wrong with a device or the filter is known before anything starts.
+func (a *Agent) checkDevices() error {
+	set, err := a.live.open()
+	if err != nil {
+		return fmt.Errorf("--capture: %w", err)
+	}
+	if _, err = set.Replace(a.flags.capturePoints()); err != nil {
+		text := "--capture: %w"
+		if config.FieldOf(err) == "filter" {
+			text = "--%w"
+		}
+		err = fmt.Errorf(text, err)
+	}
+	return errors.Join(err, set.Close())
+}
+
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.
 func openSpool(text string, epoch uint64, lanes int, wait bool) (spool.Spool, error) {
 	u, err := parseSpool(text)
@@ -136,12 +154,14 @@ func openSpool(text string, epoch uint64, lanes int, wait bool) (spool.Spool, er
 type spoolLane struct {
 	spool spool.Spool
 	lane  uint32
+	sent  *atomic.Uint64 // counts the bytes of what was lent
 }
 
 var _ uplink.Source = spoolLane{}
 
 func (l spoolLane) Next(ctx context.Context, after uint64) (uplink.Batch, bool, error) {
 	e, ok, err := l.spool.Next(ctx, l.lane, after)
+	l.sent.Add(uint64(len(e.Payload)))
 	return uplink.Batch{Sequence: e.Sequence, Skipped: e.Skipped, Payload: e.Payload, Losses: uplink.Losses(e.Losses), Release: e.Release}, ok, err
 }
 

@@ -17,22 +17,26 @@ import (
 	"sonde.example/internal/telemetry"
 )
 
-// pump is the head of the pipeline: one goroutine that reads capture points, one after the other, cuts and batches.
+// pump is the head of the pipeline: one goroutine that reads packets, cuts and batches. Capture files it reads one after the
+// other; capture points on devices, side by side, are the live pump's.
 type pump struct {
-	agent    *Agent
-	lanes    []cut.Lane
-	batches  *batch.Lanes
-	sink     sink
-	walker   *packet.Walker
-	table    *cut.Table
-	source   capture.Source
-	filtered uint64 // of source.Stats, as counted so far
+	agent     *Agent
+	lanes     []cut.Lane
+	batches   *batch.Lanes
+	sink      sink
+	records   *cut.Records
+	walker    *packet.Walker
+	stats     func() (capture.Stats, error) // of what is being read; nil when nothing is
+	accounted capture.Stats                 // of that, as counted so far
 
 	packets, bytes uint64 // read so far; what Progress tells
 }
 
 func newPump(a *Agent, batchBytes int) *pump {
-	p := &pump{agent: a, lanes: cut.NewLanes(a.config.Lanes), walker: packet.NewWalker(packet.DefaultOptions())}
+	p := &pump{
+		agent: a, lanes: cut.NewLanes(a.config.Lanes), records: cut.NewRecords(a.config.TableBytes),
+		walker: packet.NewWalker(packet.DefaultOptions()),
+	}
 	p.batches = batch.NewLanes(batch.Options{
 		Lanes: a.config.Lanes, Out: a.spool, Bytes: batchBytes,
 		Counters: func(lane uint32) *ingestv1.Counters { return p.lanes[lane].Counters },
@@ -56,10 +60,34 @@ func (p *pump) run(ctx, work context.Context) error {
 			}
 		}
 	}
-	p.account()
-	bad = append(bad, p.batches.Finish(work))
-	p.account()
+	bad = append(bad, p.finish(work))
 	return errors.Join(bad...)
+}
+
+// finish hands over the rest.
+func (p *pump) finish(work context.Context) error {
+	p.account()
+	err := p.batches.Finish(work)
+	p.account()
+	return err
+}
+
+// table returns a table for one capture point.
+func (p *pump) table(limits packet.HeadLimits) *cut.Table {
+	return cut.New(cut.Options{
+		Walker: p.walker, Seed: p.agent.epoch, Records: p.records, Limits: limits, Own: p.agent.guard.own,
+	}, p.lanes, &p.sink)
+}
+
+// end ends all sessions of a table.
+func (p *pump) end(work context.Context, table *cut.Table, reason flowv1.EndReason) error {
+	for more := true; more; {
+		more = table.End(reason)
+		if err := p.batches.FlushFull(work); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // capture reads one capture point to its end.
@@ -74,21 +102,14 @@ func (p *pump) capture(ctx, work context.Context, text string) error {
 	}
 	log := a.log.With(telemetry.KeyCapturePoint, text)
 	log.Info("capture begins")
-	p.source, p.filtered = source, 0
-	p.table = cut.New(cut.Options{
-		Walker: p.walker, Seed: a.epoch, Bytes: a.config.TableBytes,
-		Limits: packet.HeadLimits{Packets: a.config.HeadPackets, PayloadBytes: a.config.PayloadBytes},
-	}, p.lanes, &p.sink)
-	reason, err := p.read(ctx, work, a.pointName(text))
-	for more := err == nil || work.Err() == nil; more; {
-		more = p.table.End(reason)
-		if flushed := p.batches.FlushFull(work); flushed != nil {
-			err = errors.Join(err, flushed)
-			break
-		}
+	p.stats, p.accounted = source.Stats, capture.Stats{}
+	table := p.table(packet.HeadLimits{Packets: a.config.HeadPackets, PayloadBytes: a.config.PayloadBytes})
+	reason, err := p.read(ctx, work, source, table, a.pointName(text))
+	if err == nil || work.Err() == nil {
+		err = errors.Join(err, p.end(work, table, reason))
 	}
 	p.account()
-	p.source = nil
+	p.stats = nil
 	if warner, ok := source.(interface{ Warning() error }); ok {
 		if warning := warner.Warning(); warning != nil {
 			log.Warn("capture is broken; what could be read counts", telemetry.KeyError, warning)
@@ -99,14 +120,14 @@ func (p *pump) capture(ctx, work context.Context, text string) error {
 }
 
 // read takes packets until the source or ctx ends, and says which. An error ends the source, too.
-func (p *pump) read(ctx, work context.Context, point string) (flowv1.EndReason, error) {
+func (p *pump) read(ctx, work context.Context, source capture.Source, table *cut.Table, point string) (flowv1.EndReason, error) {
 	var (
 		frame   cut.Packet
 		through = -1 // of the packet before
 		link    packet.LinkType
 	)
 	for {
-		data, info, err := p.source.ReadPacket(p.batches.Reading(ctx))
+		data, info, err := source.ReadPacket(p.batches.Reading(ctx))
 		if err != nil {
 			switch {
 			case errors.Is(err, io.EOF):
@@ -114,7 +135,7 @@ func (p *pump) read(ctx, work context.Context, point string) (flowv1.EndReason, 
 			case ctx.Err() != nil:
 				return flowv1.EndReason_END_REASON_AGENT_STOPPED, nil
 			case errors.Is(err, context.DeadlineExceeded):
-				if err = p.batches.Tick(ctx, work); err == nil {
+				if err = p.batches.Tick(work); err == nil {
 					continue
 				}
 			}
@@ -126,41 +147,54 @@ func (p *pump) read(ctx, work context.Context, point string) (flowv1.EndReason, 
 		}
 		frame.Data, frame.Time, frame.Original, frame.Link = data, info.Time, info.OriginalLength, info.LinkType
 		if p.agent.enough.waiting.Load() {
-			p.agent.enough.take(p.table)
+			p.agent.enough.take(table)
 		}
-		p.table.Packet(&frame)
-		for more := true; more; {
-			more = p.table.Sweep()
-			if err := p.batches.FlushFull(work); err != nil {
-				return flowv1.EndReason_END_REASON_CAPTURE_END, err
-			}
+		table.Packet(&frame)
+		if err := p.sweep(work, table); err != nil {
+			return flowv1.EndReason_END_REASON_CAPTURE_END, err
 		}
-		p.bytes += uint64(len(data))
-		if p.packets++; p.packets%progressEvery == 0 {
-			p.agent.progress.store(p.packets, p.bytes)
+		p.count(len(data))
+	}
+}
+
+// sweep ends what is due, and hands over batches that are full.
+func (p *pump) sweep(work context.Context, table *cut.Table) error {
+	for more := true; more; {
+		more = table.Sweep()
+		if err := p.batches.FlushFull(work); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// count counts a packet that was read.
+func (p *pump) count(bytes int) {
+	p.bytes += uint64(bytes)
+	if p.packets++; p.packets%progressEvery == 0 {
+		p.agent.progress.store(p.packets, p.bytes)
 	}
 }
 
 // progressEvery packets the progress is told.
 const progressEvery = 1024
 
-// account brings counters up to date with the source's, and tells the agent.
+// account brings counters up to date with those of what is read, and tells the agent. What no lane saw is counted on the
+// first one.
 func (p *pump) account() {
-	if p.source != nil {
-		if stats, err := p.source.Stats(); err == nil { // it fails only when the source is closed
+	if p.stats != nil {
+		if stats, err := p.stats(); err == nil { // it fails only when the source is closed
 			counters := p.lanes[0].Counters
-			counters.Seen += stats.Filtered - p.filtered
-			counters.Filtered += stats.Filtered - p.filtered
-			p.filtered = stats.Filtered
+			filtered, dup := stats.Filtered-p.accounted.Filtered, stats.Dup-p.accounted.Dup
+			counters.Seen += filtered + dup
+			counters.Filtered += filtered
+			counters.Dup += dup
+			counters.KernelDropped += stats.Drops - p.accounted.Drops
+			p.accounted = stats
 		}
 	}
-	open := 0
-	if p.table != nil {
-		open = p.table.Sessions()
-	}
 	p.agent.progress.store(p.packets, p.bytes)
-	p.agent.books.enter(p.lanes, open)
+	p.agent.books.enter(p.lanes, p.records.Sessions())
 }
 
 // sink carries what the cut lets through into batches.
@@ -215,11 +249,13 @@ func (e *enough) add(lane uint32, numbers []uint64) {
 	}
 }
 
-func (e *enough) take(table *cut.Table) {
+func (e *enough) take(tables ...*cut.Table) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for lane, numbers := range e.numbers {
-		table.Enough(lane, numbers...)
+		for _, table := range tables {
+			table.Enough(lane, numbers...)
+		}
 	}
 	clear(e.numbers)
 	e.waiting.Store(false)

@@ -6,12 +6,14 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"sonde.example/internal/config"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/service"
@@ -19,7 +21,8 @@ import (
 
 // Config is what an operator sets.
 type Config struct {
-	// Captures are the capture points, "file:PATH". Files are read one after the other.
+	// Captures are the capture points: "file:PATH", read one after the other, or "afpacket:DEVICE", all side by side. With
+	// ConfigStore there may be none.
 	Captures []string
 	// Filter is pcap-filter(7) text; empty takes everything.
 	Filter string
@@ -35,6 +38,8 @@ type Config struct {
 	Spool string
 	// State is a folder for what outlives the process; empty keeps nothing.
 	State string
+	// ConfigStore is the URL of the store that a configuration comes from; empty means that there are only the flags.
+	ConfigStore string
 	// TableBytes bounds the table of open sessions.
 	TableBytes int64
 	// DrainTimeout bounds how long the agent goes on sending after it was stopped or its captures have ended.
@@ -80,7 +85,7 @@ func DefaultConfig() Config {
 
 // RegisterFlags adds the agent's flags; the defaults are the values already in c.
 func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&c.Captures, "capture", c.Captures, "capture point: file:PATH, with - for standard input; may be given several times")
+	fs.StringArrayVar(&c.Captures, "capture", c.Captures, "capture point: file:PATH, with - for standard input, or afpacket:DEVICE; may be given several times")
 	fs.StringVar(&c.Filter, "filter", c.Filter, "capture only what this filter takes, as pcap-filter(7) says; empty: everything")
 	fs.StringArrayVar(&c.Collectors, "collector", c.Collectors, "collector's address, host:port; given several times, one is taken at random for each stream")
 	fs.StringVar(&c.ServerName, "server-name", c.ServerName, "name that the collector's certificate must carry; empty: the host in its address")
@@ -88,7 +93,8 @@ func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
 	fs.Uint32Var(&c.PayloadBytes, "payload-bytes", c.PayloadBytes, "payload bytes of a session that are sent; 0: headers only")
 	fs.IntVar(&c.Lanes, "lanes", c.Lanes, "streams to the collector, 1 to 4")
 	fs.StringVar(&c.Spool, "spool", c.Spool, "where batches wait until they are durable: mem:, mem:?bytes=64MiB")
-	fs.StringVar(&c.State, "state", c.State, "folder for what outlives the process, so that what a killed agent lost is reported; empty: none")
+	fs.StringVar(&c.State, "state", c.State, "folder for what outlives the process: what a killed agent lost, the last good configuration; empty: none")
+	fs.StringVar(&c.ConfigStore, "config-store", c.ConfigStore, "store of the configuration, etcd://HOST:PORT[,HOST:PORT][?root=/sonde]; what it does not set the flags do; empty: none")
 	fs.Int64Var(&c.TableBytes, "table-bytes", c.TableBytes, "memory for open sessions, in bytes")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "how long to go on sending after the end of the capture, or after a signal")
 	fs.StringVar(&c.Admin, "admin", c.Admin, "address of the admin HTTP server (/metrics, /healthz, /readyz, /debug/pprof); empty: none")
@@ -119,21 +125,15 @@ func (c *Config) Validate() error {
 	wrong := func(flag, format string, args ...any) {
 		bad = append(bad, fmt.Errorf("--%s: "+format, append([]any{flag}, args...)...))
 	}
-	if len(c.Captures) == 0 {
-		wrong("capture", "needed: what to capture, for example file:web.pcap")
+	for _, err := range c.checkCaptures() {
+		wrong("capture", "%w", err)
 	}
-	stdin := 0
-	for _, text := range c.Captures {
-		path, err := capturePath(text)
-		if err != nil {
-			wrong("capture", "%w", err)
+	if c.ConfigStore != "" {
+		if _, err := parseStore(c.ConfigStore); err != nil {
+			wrong("config-store", "%w", err)
+		} else if !c.live() {
+			wrong("config-store", "files are captured as the flags say; a configuration is for capture points on devices")
 		}
-		if path == "-" {
-			stdin++
-		}
-	}
-	if stdin > 1 {
-		wrong("capture", "standard input can be read only once")
 	}
 	if len(c.Collectors) == 0 {
 		wrong("collector", "needed: host:port")
@@ -146,8 +146,8 @@ func (c *Config) Validate() error {
 	if c.Lanes < 1 || c.Lanes > maxLanes {
 		wrong("lanes", "%d is not 1 to %d", c.Lanes, maxLanes)
 	}
-	if c.TableBytes < 1<<16 {
-		wrong("table-bytes", "%d is less than 65536", c.TableBytes)
+	if c.TableBytes < config.MinFlowTableBytes {
+		wrong("table-bytes", "%d is less than %d", c.TableBytes, config.MinFlowTableBytes)
 	}
 	if c.DrainTimeout <= 0 {
 		wrong("drain-timeout", "%s is not positive", c.DrainTimeout)
@@ -174,23 +174,85 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// capturePath returns the path of a file: capture.
-func capturePath(text string) (string, error) {
-	scheme, path, ok := strings.Cut(text, ":")
-	switch {
-	case !ok || scheme != "file":
-		return "", fmt.Errorf("%q is not file:PATH", text)
-	case path == "":
-		return "", fmt.Errorf("%q names no file", text)
+// Schemes of capture points.
+const (
+	schemeFile   = "file"
+	schemeDevice = "afpacket" // config.SchemeAFPacket, without its colon
+)
+
+// live tells whether capture points are on devices. Without any, a configuration will name some.
+func (c *Config) live() bool {
+	return len(c.Captures) == 0 || strings.HasPrefix(c.Captures[0], schemeDevice+":")
+}
+
+// checkCaptures returns what is wrong with the capture points.
+func (c *Config) checkCaptures() (bad []error) {
+	if len(c.Captures) == 0 && c.ConfigStore == "" {
+		bad = append(bad, errors.New("needed: what to capture, for example file:web.pcap or afpacket:eth0; or --config-store, to be told"))
 	}
-	return path, nil
+	kinds := map[string]int{}
+	for i, text := range c.Captures {
+		scheme, rest, ok := strings.Cut(text, ":")
+		switch {
+		case !ok || scheme != schemeFile && scheme != schemeDevice:
+			bad = append(bad, fmt.Errorf("%q is neither file:PATH nor afpacket:DEVICE", text))
+			continue
+		case rest == "":
+			bad = append(bad, fmt.Errorf("%q names nothing", text))
+		case scheme == schemeDevice && config.CheckCapturePoint(text) != nil:
+			bad = append(bad, config.CheckCapturePoint(text))
+		case scheme == schemeDevice && slices.Contains(c.Captures[:i], text):
+			bad = append(bad, fmt.Errorf("%q is given twice", text))
+		case text == schemeFile+":-":
+			kinds["-"]++
+		}
+		kinds[scheme]++
+	}
+	if kinds["-"] > 1 {
+		bad = append(bad, errors.New("standard input can be read only once"))
+	}
+	if kinds[schemeFile] > 0 && kinds[schemeDevice] > 0 {
+		bad = append(bad, errors.New("files and devices cannot be captured by one agent"))
+	}
+	return bad
+}
+
+// capturePath returns the path of a capture point that is a file.
+func capturePath(text string) string { return strings.TrimPrefix(text, schemeFile+":") }
+
+// storeURL is what a configuration store's URL says.
+type storeURL struct {
+	endpoints []string
+	root      string
+}
+
+func parseStore(text string) (storeURL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return storeURL{}, fmt.Errorf("%q is not a URL", service.Redacted(text))
+	}
+	if u.Scheme != "etcd" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Opaque != "" {
+		return storeURL{}, fmt.Errorf("%q is not etcd://HOST:PORT[,HOST:PORT]", service.Redacted(text))
+	}
+	s := storeURL{endpoints: strings.Split(u.Host, ",")}
+	for _, endpoint := range s.endpoints {
+		if err := checkAddress(endpoint); err != nil {
+			return storeURL{}, err
+		}
+	}
+	p := service.ParametersOf(u)
+	s.root = p.String("root", config.DefaultRoot)
+	if err := p.Err(); err != nil {
+		return storeURL{}, err
+	}
+	if _, err := config.NewKeys(s.root); err != nil {
+		return storeURL{}, err
+	}
+	return s, nil
 }
 
 // spoolURL is what a spool's URL says.
 type spoolURL struct{ bytes int64 }
-
-// minSpoolBytes has room for a few of the largest batches.
-const minSpoolBytes = 8 << 20
 
 func parseSpool(text string) (spoolURL, error) {
 	u, err := url.Parse(text)
@@ -205,8 +267,8 @@ func parseSpool(text string) (spoolURL, error) {
 	if err := p.Err(); err != nil {
 		return spoolURL{}, err
 	}
-	if s.bytes != 0 && s.bytes < minSpoolBytes {
-		return spoolURL{}, fmt.Errorf("%d bytes are less than %d", s.bytes, minSpoolBytes)
+	if s.bytes != 0 && s.bytes < config.MinSpoolBytes {
+		return spoolURL{}, fmt.Errorf("%d bytes are less than %d", s.bytes, config.MinSpoolBytes)
 	}
 	return s, nil
 }

@@ -17,6 +17,7 @@ type metrics struct {
 	given, received, durable             *prometheus.Desc
 	spoolBytes, spoolLimit, spoolAge     *prometheus.Desc
 	pending, streams, revision, residual *prometheus.Desc
+	waiting, loop                        *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*metrics)(nil)
@@ -48,6 +49,8 @@ func newMetrics(reg prometheus.Registerer, a *Agent) error {
 		pending:    desc("pending_packets", "Packets in batches that no collector has received yet."),
 		streams:    desc("streams", "Lanes that have a stream to a collector."),
 		revision:   desc("config_revision", "Config revision in force; 0 when started by flags."),
+		waiting:    desc("waiting_capture_points", "Capture points whose device is down or away."),
+		loop:       desc("uplink_loop_alarm", "1 when nearly as many bytes were sent in the last 30 seconds as were captured: the agent may capture its own uplink."),
 		residual:   desc("law_residual", "What the conservation law leaves over; 0 unless there is a bug."),
 	})
 }
@@ -103,7 +106,13 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	gauge(m.spoolAge, oldest.Seconds())
 	gauge(m.pending, float64(sum.pending))
 	gauge(m.streams, float64(m.agent.streams.Load()))
-	gauge(m.revision, 0)
+	gauge(m.revision, float64(m.agent.running.Load().revision))
+	gauge(m.waiting, float64(len(m.agent.waitingPoints())))
+	loop := 0.0
+	if m.agent.loops.on.Load() {
+		loop = 1
+	}
+	gauge(m.loop, loop)
 	gauge(m.residual, float64(sum.residual))
 }
 

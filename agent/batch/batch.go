@@ -50,6 +50,10 @@ type Interface struct {
 	CapturePoint string
 	Name         string
 	Link         packet.LinkType
+	// OwnPorts tells that tunnels are not looked for on the well-known ports but on Ports, an encoded
+	// sonde.flow.v1.TunnelPorts. It is text so that interfaces can be compared.
+	OwnPorts bool
+	Ports    string
 }
 
 // Builder builds the batches of one lane. It is not for concurrent use.

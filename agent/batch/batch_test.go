@@ -213,7 +213,7 @@ func pump(t *testing.T, l *batch.Lanes, packets int, apart time.Duration) {
 			case <-timer.C:
 				return
 			case <-ctx.Done():
-				if err := l.Tick(t.Context(), t.Context()); err != nil {
+				if err := l.Tick(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -29,6 +29,7 @@ const (
 	countsEnded, countsReason                         protowire.Number = 7, 8
 	countsForwardFlags, countsReverseFlags            protowire.Number = 9, 10
 	interfacePoint, interfaceName, interfaceLink      protowire.Number = 1, 2, 3
+	interfacePorts                                    protowire.Number = 4
 )
 
 // Encode returns the batch encoded, but for sequence, skipped and spool, in two parts: the second one is the packets'
@@ -91,7 +92,11 @@ func (b *Builder) session(s *Session) {
 func (b *Builder) interfaceMessage(i *Interface) {
 	to := appendString(b.inner[:0], interfacePoint, i.CapturePoint)
 	to = appendString(to, interfaceName, i.Name)
-	b.inner = appendUint(to, interfaceLink, uint64(i.Link))
+	to = appendUint(to, interfaceLink, uint64(i.Link))
+	if i.OwnPorts {
+		to = protowire.AppendString(protowire.AppendTag(to, interfacePorts, protowire.BytesType), i.Ports)
+	}
+	b.inner = to
 }
 
 func appendScope(to []byte, s *packet.Scope) []byte {

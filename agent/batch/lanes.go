@@ -42,10 +42,13 @@ type Lanes struct {
 	told       []*ingestv1.Counters // as of the last batch of each lane
 	interfaces []Interface
 	numbers    map[Interface]uint32
+	revision   uint64
 
+	parent  context.Context //nolint:containedctx // of reading
 	reading context.Context //nolint:containedctx // it is how a timer interrupts the reader
 	cancel  context.CancelFunc
-	began   time.Time
+	began   time.Time // of the batch that is waited for; zero when none is
+	due     time.Time
 	packets int // handed over or waiting, when the batch began
 	total   int // handed over
 }
@@ -74,35 +77,60 @@ func (l *Lanes) Interface(i Interface) uint32 {
 	return number
 }
 
+// SetRevision hands over what there is, and sets the config revision of all batches from now on.
+func (l *Lanes) SetRevision(ctx context.Context, revision uint64) error {
+	if revision == l.revision {
+		return nil
+	}
+	err := l.flushAll(ctx)
+	l.revision = revision
+	return err
+}
+
 // Reading returns the context under which to wait for the next packet. It ends with parent, and when batches are due:
-// then call Tick.
+// then call Tick. The parent may be another one each time.
 func (l *Lanes) Reading(parent context.Context) context.Context {
-	if l.reading != nil {
+	if l.reading != nil && l.parent == parent {
 		return l.reading
 	}
-	if l.empty() {
-		return parent
+	if l.began.IsZero() {
+		if l.empty() {
+			return parent
+		}
+		l.began, l.packets = time.Now(), l.sum()
+		l.due = l.began.Add(idleAge)
 	}
-	l.began, l.packets = time.Now(), l.sum()
-	l.wait(parent, idleAge)
+	l.stop()
+	l.parent = parent
+	l.reading, l.cancel = context.WithDeadline(parent, l.due)
 	return l.reading
 }
 
-func (l *Lanes) wait(parent context.Context, age time.Duration) {
-	l.reading, l.cancel = context.WithDeadline(parent, l.began.Add(age))
+// stop lets go of the timer.
+func (l *Lanes) stop() {
+	if l.reading != nil {
+		l.cancel()
+		l.reading, l.parent = nil, nil
+	}
 }
 
-// Tick hands over the batches that are due, when the context of Reading has ended and its parent has not.
-func (l *Lanes) Tick(parent, ctx context.Context) error {
-	if l.reading == nil || l.reading.Err() == nil {
+// Tick hands over the batches that are due, when the context of Reading has ended.
+func (l *Lanes) Tick(ctx context.Context) error {
+	if l.began.IsZero() || time.Now().Before(l.due) {
 		return nil
 	}
-	l.cancel()
-	l.reading = nil
+	l.stop()
 	if l.sum()-l.packets >= idlePackets && time.Since(l.began) < busyAge {
-		l.wait(parent, busyAge)
+		l.due = l.began.Add(busyAge)
 		return nil
 	}
+	return l.flushAll(ctx)
+}
+
+// flushAll hands over all batches that have something to tell.
+func (l *Lanes) flushAll(ctx context.Context) error {
+	l.stop()
+	l.began = time.Time{}
 	for lane, b := range l.builders {
 		if !b.Empty() {
 			if err := l.flush(ctx, uint32(lane)); err != nil {
@@ -125,12 +153,10 @@ func (l *Lanes) FlushFull(ctx context.Context) error {
 	return nil
 }
 
-// Finish hands over all that there is, counters that no batch has told included, and stops the timer.
+// Finish hands over all that there is, counters that no batch has told included, and stops the timer. Packets may follow.
 func (l *Lanes) Finish(ctx context.Context) error {
-	if l.reading != nil {
-		l.cancel()
-		l.reading = nil
-	}
+	l.stop()
+	l.began = time.Time{}
 	for lane, b := range l.builders {
 		if !b.Empty() || !proto.Equal(l.told[lane], l.options.Counters(uint32(lane))) {
 			if err := l.flush(ctx, uint32(lane)); err != nil {
@@ -147,7 +173,7 @@ func (l *Lanes) flush(ctx context.Context, lane uint32) error {
 	}
 	b := l.builders[lane]
 	counters := l.options.Counters(lane)
-	meta, data, err := b.Encode(counters, l.interfaces, 0)
+	meta, data, err := b.Encode(counters, l.interfaces, l.revision)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func mix(sessions, packets int) [][]byte {
 
 func newBenchTable(sink cut.Sink) *cut.Table {
 	return cut.New(cut.Options{
-		Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Bytes: 4 << 20,
+		Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Records: cut.NewRecords(4 << 20),
 	}, cut.NewLanes(2), sink)
 }
 

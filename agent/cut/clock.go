@@ -35,3 +35,10 @@ func (c *clock) advance(stamp int64) {
 		c.offset, c.behind = c.now-stamp, 0
 	}
 }
+
+// atLeast moves the time on when no packet does. A clock that no packet has started stands.
+func (c *clock) atLeast(stamp int64) {
+	if c.started {
+		c.now = max(c.now, stamp+c.offset)
+	}
+}

@@ -86,7 +86,7 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte{0, 200, 3, 50, 99, 1, 4, 250, 17}, uint64(7), uint16(0))
 	f.Fuzz(func(t *testing.T, moves []byte, random uint64, head uint16) {
 		r := start(t, func(o *cut.Options) {
-			o.Bytes = 0 // the smallest table
+			o.Records = cut.NewRecords(0) // the smallest table
 			o.Limits.Packets = uint32(head)
 		})
 		source := rand.New(rand.NewPCG(random, 0))

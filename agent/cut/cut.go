@@ -11,7 +11,6 @@ package cut
 
 import (
 	"time"
-	"unsafe"
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
@@ -87,12 +86,12 @@ type Options struct {
 	Limits packet.HeadLimits
 	// Seed of the hash that shares sessions out among the lanes; it belongs to the epoch.
 	Seed uint64
-	// Bytes that the table may take; at least what minSessions need.
-	Bytes int64
+	// Records are where the table's sessions are kept, perhaps with those of other tables.
+	Records *Records
+	// Own, if set, tells whether a session is the agent's own. It is asked when a session opens, and never again: the
+	// session's packets count as filtered, and the sink does not hear of it.
+	Own func(key *packet.Key) bool
 }
-
-// minSessions is the smallest table.
-const minSessions = 16
 
 // Table holds the open sessions of one capture point. It is not for concurrent use.
 type Table struct {
@@ -107,34 +106,30 @@ type Table struct {
 	fragments fragments
 	evicted   [evictedSlots]evicted
 
-	slabs []*[slabRecords]Session
-	free  uint32 // chained by wheel.after
-	made  uint32
-	most  uint32
+	slabs []*[slabRecords]Session // those of options.Records that the table's own records lie in
 
 	info packet.Info // of the packet at hand
 }
 
-// slabRecords are allocated at once. Records never move.
-const slabRecords = 512
-
-// BytesPerSession is what a session takes of Options.Bytes.
-const BytesPerSession = int64(unsafe.Sizeof(Session{})) + bytesPerSlot*slotsPerRecord
-
-// New returns an empty table that numbers and counts on the given lanes. Several tables may share lanes, one after the
-// other.
+// New returns an empty table that numbers and counts on the given lanes. Several tables of one goroutine may share lanes.
 func New(options Options, lanes []Lane, sink Sink) *Table {
-	return &Table{
-		options: options, lanes: lanes, sink: sink, index: newIndex(),
-		most: uint32(min(max(options.Bytes/BytesPerSession, minSessions), 1<<30)),
-	}
+	return &Table{options: options, lanes: lanes, sink: sink, index: newIndex()}
 }
+
+// Configure replaces how packets are read from now on, and the limits of heads of sessions that open from now on.
+func (t *Table) Configure(walker *packet.Walker, limits packet.HeadLimits) {
+	t.options.Walker, t.options.Limits = walker, limits
+}
+
+// Advance tells the table that it is at least so late, in nanoseconds since 1970, although no packet came. Call Sweep
+// afterwards.
+func (t *Table) Advance(now int64) { t.clock.atLeast(now) }
 
 // Sessions returns how many are open.
 func (t *Table) Sessions() int { return t.index.used }
 
-// Packet takes the next packet. The sink is called for it at most once with Packet, and at most evictLooks + 2 times with
-// Counts. Call Sweep afterwards.
+// Packet takes the next packet. The sink is called for it at most once with Packet, and at most 2 * evictLooks + 3
+// times with Counts. Call Sweep afterwards.
 func (t *Table) Packet(p *Packet) {
 	t.clock.advance(p.Time)
 	info, counters := &t.info, t.lanes[0].Counters
@@ -216,7 +211,6 @@ func (t *Table) open(hash uint64, p *Packet, info *packet.Info, continued bool) 
 	lane := uint32(hash % uint64(len(t.lanes)))
 	*s = Session{
 		Key: info.Key, Lane: lane, hash: hash,
-		Number:    t.lanes[lane].Numbers.Next(time.Unix(0, p.Time)),
 		Interface: p.Interface, OpenedTime: p.Time, LastTime: p.Time, Opened: true,
 		ClientHigh: info.Reversed, Continued: continued,
 		head:     packet.Head{Limits: t.options.Limits},
@@ -231,7 +225,12 @@ func (t *Table) open(hash uint64, p *Packet, info *packet.Info, continued bool) 
 			s.Midstream = true
 		}
 	}
-	t.lanes[lane].Counters.OpenedSessions++
+	if t.options.Own != nil && t.options.Own(&info.Key) {
+		s.own, s.enough = true, true
+	} else {
+		s.Number = t.lanes[lane].Numbers.Next(time.Unix(0, p.Time))
+		t.lanes[lane].Counters.OpenedSessions++
+	}
 	t.index.insert(t, hash, number)
 	t.chronicle.append(t, number, chronicleLinks)
 	if !t.wheel.started {
@@ -251,10 +250,13 @@ func (t *Table) add(number uint32, p *Packet, info *packet.Info) {
 	s.count(p, info, t.clock.now)
 	counters := t.lanes[s.Lane].Counters
 	counters.Seen++
-	if s.full() {
+	switch {
+	case s.own:
+		counters.Filtered++
+	case s.full():
 		counters.Cut++
 		t.tail(number, s)
-	} else {
+	default:
 		counters.Accepted++
 		_, length := s.head.Take(info, len(p.Data))
 		t.sink.Packet(s, p, length, flags(s, p, info, length))
@@ -303,32 +305,18 @@ func flags(s *Session, p *Packet, info *packet.Info, length int) uint32 {
 func (t *Table) end(number uint32, reason flowv1.EndReason) {
 	s := t.record(number)
 	s.EndReason = reason
-	t.lanes[s.Lane].Counters.EndedSessions++
-	t.sink.Counts(s)
+	if !s.own {
+		t.lanes[s.Lane].Counters.EndedSessions++
+		t.sink.Counts(s)
+	}
 	t.index.remove(t, s.hash, number)
 	t.chronicle.remove(t, number, chronicleLinks)
 	t.wheel.chains[s.slot].remove(t, number, wheelLinks)
-	s.wheel.after, t.free = t.free, number
+	t.options.Records.give(t, number)
 }
 
 // record returns a record by its number, from 1.
 func (t *Table) record(number uint32) *Session {
 	number--
 	return &t.slabs[number/slabRecords][number%slabRecords]
-}
-
-// take returns an unused record.
-func (t *Table) take() uint32 {
-	if t.free == 0 && t.made == t.most {
-		t.evict()
-	}
-	if number := t.free; number != 0 {
-		t.free = t.record(number).wheel.after
-		return number
-	}
-	if t.made == uint32(len(t.slabs)*slabRecords) {
-		t.slabs = append(t.slabs, new([slabRecords]Session))
-	}
-	t.made++
-	return t.made
 }

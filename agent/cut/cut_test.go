@@ -232,7 +232,7 @@ func TestTableOpensAndEndsSessions(t *testing.T) {
 }
 
 func TestTableEvictsTheOldestAndSaysWhatGoesOn(t *testing.T) {
-	r := start(t, func(o *cut.Options) { o.Bytes = 16 * cut.BytesPerSession })
+	r := start(t, func(o *cut.Options) { o.Records = cut.NewRecords(16 * cut.BytesPerSession) })
 	for i := range 16 {
 		r.at(float64(i), udp("10.0.0.1", "10.0.0.2", 1, uint16(100+i)))
 	}
@@ -347,7 +347,7 @@ func TestTableStopsHeadsWhenTheCollectorHasEnough(t *testing.T) {
 func TestTableKeepsSessionsOnTheirLanes(t *testing.T) {
 	r := start(t, nil)
 	r.lanes = cut.NewLanes(4)
-	r.table = cut.New(cut.Options{Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Bytes: 1 << 20}, r.lanes, r.recorder)
+	r.table = cut.New(cut.Options{Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Records: cut.NewRecords(1 << 20)}, r.lanes, r.recorder)
 	for i := range 400 {
 		r.at(float64(i), udp("10.0.0.1", "10.0.0.2", uint16(i%40), 2))
 		r.at(float64(i), udp("10.0.0.2", "10.0.0.1", 2, uint16(i%40)))

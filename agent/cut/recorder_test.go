@@ -83,7 +83,7 @@ type run struct {
 
 func start(t testing.TB, change func(*cut.Options)) *run {
 	o := cut.Options{
-		Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Bytes: 1 << 20, Seed: 42,
+		Walker: packet.NewWalker(packet.DefaultOptions()), Limits: packet.DefaultHeadLimits(), Records: cut.NewRecords(1 << 20), Seed: 42,
 	}
 	if change != nil {
 		change(&o)

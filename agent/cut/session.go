@@ -40,6 +40,7 @@ type Session struct {
 	head   packet.Head
 	hash   uint64 // of Key
 	enough bool   // the collector needs no more packets
+	own    bool   // the agent's own: nobody is told of it, and it has no number
 	untold bool   // counts changed since the sink was told
 	closed state
 

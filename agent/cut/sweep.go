@@ -127,7 +127,7 @@ func (t *Table) Enough(lane uint32, numbers ...uint64) {
 	for at := t.chronicle.last; at != 0; {
 		s := t.record(at)
 		at = s.chronicle.before
-		if s.Lane != lane {
+		if s.Lane != lane || s.own {
 			continue
 		}
 		if s.Number < oldest {

@@ -30,12 +30,12 @@ type Options struct {
 
 // Memory is a spool in memory. What it holds when its process dies is lost.
 type Memory struct {
-	limit int64
 	wait  bool
 	epoch uint64
 	pool  pool
 
 	mu      sync.Mutex // guards what follows
+	limit   int64
 	lanes   []lane
 	bytes   int64
 	clock   uint64        // counts batches over all lanes, to find the oldest
@@ -87,21 +87,20 @@ func (m *Memory) Append(ctx context.Context, lane uint32, packets int, parts ...
 	for _, part := range parts {
 		size += int64(len(part))
 	}
-	if size > m.limit {
-		return 0, fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, size, m.limit)
-	}
 	payload := m.pool.get(parts) // before the lock: this is the copy
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.check(lane); err != nil {
+	err := m.check(lane)
+	for err == nil && m.wait && size <= m.limit && m.bytes+size > m.limit && ctx.Err() == nil {
+		m.waitForChange(ctx)
+		err = m.check(lane)
+	}
+	if err == nil && size > m.limit {
+		err = fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, size, m.limit)
+	}
+	if err != nil {
 		payload.release()
 		return 0, err
-	}
-	for m.wait && m.bytes+size > m.limit && ctx.Err() == nil {
-		if m.waitForChange(ctx); m.closed {
-			payload.release()
-			return 0, ErrClosed
-		}
 	}
 	for m.bytes+size > m.limit {
 		m.letGoOldest()
@@ -208,6 +207,22 @@ func (m *Memory) Reject(_ context.Context, lane uint32, sequence uint64) error {
 	e.payload = nil
 	m.tell()
 	return nil
+}
+
+// Resize implements Spool; 0 means DefaultBytes.
+func (m *Memory) Resize(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.limit = bytes; m.limit == 0 {
+		m.limit = DefaultBytes
+	}
+	if m.closed {
+		return
+	}
+	for m.bytes > m.limit {
+		m.letGoOldest()
+	}
+	m.tell()
 }
 
 // State implements Spool.

@@ -44,6 +44,8 @@ type Spool interface {
 	Mark(ctx context.Context, lane uint32, received, durable uint64) error
 	// Reject lets go of a batch that a collector will never take, and counts its packets as rejected. Again it does nothing.
 	Reject(ctx context.Context, lane uint32, sequence uint64) error
+	// Resize changes the bound, in bytes. What is beyond a smaller one goes at once, as in Append.
+	Resize(bytes int64)
 	// State tells what there is. It lives as long as the spool.
 	State() State
 	// Changed returns a channel that is closed when anything but what Next does happens after the call.

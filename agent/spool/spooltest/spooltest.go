@@ -36,6 +36,7 @@ func Run(t *testing.T, overhead int64, open func(testing.TB, Options) spool.Spoo
 		"BelievesNoMarkBeyondLast":   s.marks,
 		"TellsOfChanges":             s.tells,
 		"RefusesWhatIsTooLarge":      s.tooLarge,
+		"ChangesItsBound":            s.resizes,
 		"RefusesAfterClose":          s.closes,
 		"ServesManyGoroutines":       s.concurrent,
 		"DoesWhatASimpleModelDoes":   s.model,
