@@ -130,7 +130,7 @@ func clients() []client {
 		},
 		{
 			"the etcd client", []string{"go.etcd.io/etcd/client/...", "go.etcd.io/etcd/api/..."},
-			[]string{"./internal/confstore/etcd", "./confsync/zkfront"},
+			[]string{"./internal/confstore/etcd", embeddedEtcd, "./confsync/zkfront"},
 		},
 		{"the etcd server", []string{"go.etcd.io/etcd/server/..."}, []string{embeddedEtcd}},
 		{"the ZooKeeper client", []string{"github.com/go-zookeeper/zk/..."}, []string{"./internal/confstore/zookeeper"}},

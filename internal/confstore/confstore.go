@@ -68,8 +68,13 @@ type Change struct {
 	Value []byte
 }
 
-// MaxPublish is how many changes a Publish takes. Who has more publishes in parts, and moves the checkpoint with the last.
-const MaxPublish = 100
+// MaxPublish is how many changes, each of another key, a Publish takes, and MaxPublishBytes how long their keys and values
+// are together: a stock etcd takes 128 operations and 1.5 MiB in a transaction, of which some are needed for the fence and
+// for what is kept beside the keys. Who has more publishes in parts, and moves the checkpoint with the last.
+const (
+	MaxPublish      = 100
+	MaxPublishBytes = 1 << 20
+)
 
 // Term is one leadership, from election to loss. It belongs to one goroutine, but for Lost.
 type Term interface {
