@@ -202,7 +202,9 @@ func TestLiveTrafficIsLabelled(t *testing.T) {
 			t.Errorf("%s: captured at %s", want.label, r.GetCapturePoint())
 		}
 	}
-	m.balanced()
+	if residual := m.total(".residual"); residual != "0" {
+		t.Errorf("residual is %s", residual)
+	}
 	// Started again it goes on where it stopped: the row says what to capture, and the ledger is closed.
 	a.restart()
 	m.balanced()
