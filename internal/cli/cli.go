@@ -90,9 +90,10 @@ func newRoot(s streams) *cobra.Command {
 		Long: `Sonde sniffs packets at many capture points, cuts the traffic into sessions, classifies each
 from the head of its traffic, and accounts for every packet.
 
-Begin with a capture file:
+Begin with a capture file, or with a device:
 
-  sonde analyze FILE...`,
+  sonde analyze FILE...
+  sudo sonde all --capture eth0`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -108,8 +109,8 @@ Begin with a capture file:
 	})
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "run", Title: "Daemons:"})
 	root.AddCommand(
-		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s),
-		newAgent(s), newCollector(s), newInference(s), newCerts(s), newVersion(s), newFeaturesCommand(),
+		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s), newConfig(s),
+		newAll(s), newAgent(s), newCollector(s), newInference(s), newConfsync(s), newCerts(s), newVersion(s), newFeaturesCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
