@@ -51,7 +51,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		{"state", func(c *agent.Config) { c.State = text }, []string{"--state"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := config(t, certificates, good)
+			c := configOf(t, certificates, good)
 			test.change(&c)
 			_, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{})
 			if err == nil {
@@ -89,7 +89,7 @@ func TestAgentSkipsWhatItCannotReadIfToldTo(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	c := config(t, certificates, "/no/such.pcap", pcapFile(t, sessions(2, 1)...), "/nor/this.pcap")
+	c := configOf(t, certificates, "/no/such.pcap", pcapFile(t, sessions(2, 1)...), "/nor/this.pcap")
 	c.SkipUnreadable = true
 	a := open(t, c, dial)
 	err := a.Run(t.Context())

@@ -131,7 +131,7 @@ func newStand(t *testing.T, set func(*capturetest.Live) capture.Live, points ...
 		}
 	})
 	t.Cleanup(s.stop)
-	if err := s.enforce(t.Context(), t.Context(), flags); err != nil {
+	if err := s.enforce(t.Context(), flags); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -142,7 +142,7 @@ func (s *stand) set(change func(*settings)) error {
 	next := *s.running.Load()
 	next.programs = map[packet.LinkType]filter.Program{}
 	change(&next)
-	return s.enforce(s.t.Context(), s.t.Context(), &next)
+	return s.enforce(s.t.Context(), &next)
 }
 
 func udpFrame(port uint16) []byte {

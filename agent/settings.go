@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -63,10 +62,7 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 	}
 	s.revision = published.GetRevision()
 	if points := from.GetCapturePoints(); len(points) > 0 {
-		s.points = nil
-		for _, point := range points {
-			s.points = append(s.points, devicePoint(point))
-		}
+		s.points = points
 	}
 	if from.Enabled != nil && !from.GetEnabled() {
 		s.points = nil
@@ -97,14 +93,6 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 	s.snapLength = int(from.GetSnapLength())
 	s.ports = from.GetTunnelPorts()
 	return s, nil
-}
-
-// devicePoint returns the capture point as it is called everywhere: a plain name is a device's.
-func devicePoint(text string) string {
-	if text = strings.TrimSpace(text); !strings.Contains(text, ":") {
-		return schemeDevice + ":" + text
-	}
-	return text
 }
 
 // takePrograms checks the programs that came with the filter's text.

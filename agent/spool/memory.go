@@ -173,6 +173,9 @@ func (m *Memory) Mark(_ context.Context, lane uint32, received, durable uint64) 
 	l.state.Received = max(l.state.Received, received)
 	l.state.Durable = max(l.state.Durable, durable)
 	for len(l.entries) > 0 && l.state.First <= l.state.Durable {
+		if e := &l.entries[0]; e.payload != nil {
+			l.state.DurablePackets += uint64(e.packets)
+		}
 		m.forget(l)
 	}
 	m.tell()

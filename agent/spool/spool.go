@@ -99,6 +99,8 @@ type LaneState struct {
 	First, Last uint64
 	// Received and Durable are the collector's marks.
 	Received, Durable uint64
+	// DurablePackets are those of the batches that were kept until they were durable.
+	DurablePackets uint64
 	Losses
 	// PendingPackets are in batches that were not received yet, PendingBatches how many batches these are. Batches let go
 	// while they were under way are among them as long as that is open.

@@ -22,10 +22,11 @@ type rpcStream = grpc.BidiStreamingClient[ingestv1.IngestRequest, ingestv1.Inges
 
 // stream is one stream. One goroutine sends, another receives, and what they share is here.
 type stream struct {
-	client *Client
-	rpc    rpcStream
-	stop   <-chan struct{} // closed when a drain is wanted
-	events chan struct{}   // room for one: something below has changed
+	client  *Client
+	address string
+	rpc     rpcStream
+	stop    <-chan struct{} // closed when a drain is wanted
+	events  chan struct{}   // room for one: something below has changed
 
 	mu        sync.Mutex // guards what follows
 	after     uint64     // sent up to here
@@ -55,11 +56,13 @@ func (c *Client) stream(ctx context.Context, stop <-chan struct{}, address strin
 	defer conn.Close() //nolint:errcheck // the stream's own end has told all
 	late := time.AfterFunc(welcomeTimeout, cancel)
 	defer late.Stop()
+	greeted := make(chan struct{})
+	go c.giveUp(ctx, address, greeted, cancel)
 	up, err := ingestv1.NewIngestServiceClient(conn).Ingest(ctx)
 	if err != nil {
 		return err
 	}
-	s := &stream{client: c, rpc: up, stop: stop, events: make(chan struct{}, 1)}
+	s := &stream{client: c, address: address, rpc: up, stop: stop, events: make(chan struct{}, 1)}
 	if err := s.greet(ctx); err != nil {
 		if !late.Stop() {
 			err = fmt.Errorf("no welcome within %s: %w", welcomeTimeout, err)
@@ -67,6 +70,7 @@ func (c *Client) stream(ctx context.Context, stop <-chan struct{}, address strin
 		return err
 	}
 	late.Stop()
+	close(greeted)
 	c.log.Info("stream to collector is open", telemetry.KeyAddress, address, "resume_sequence", s.after+1, "window_bytes", s.window)
 	c.o.OnState(true, "")
 	received := make(chan struct{})
@@ -80,6 +84,25 @@ func (c *Client) stream(ctx context.Context, stop <-chan struct{}, address strin
 	return err
 }
 
+// giveUp cancels a stream that has not come about when its address is not wanted any more: it may be that of a collector
+// that is away.
+func (c *Client) giveUp(ctx context.Context, address string, greeted <-chan struct{}, cancel context.CancelFunc) {
+	for {
+		wanted, moved := c.wanted(address)
+		if !wanted {
+			cancel()
+			return
+		}
+		select {
+		case <-moved:
+		case <-greeted:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // greet says Hello and takes in Welcome.
 func (s *stream) greet(ctx context.Context) error {
 	c := s.client
@@ -87,6 +110,7 @@ func (s *stream) greet(ctx context.Context) error {
 	hello := c.o.Hello()
 	hello.Epoch, hello.Lane = c.o.Epoch, c.o.Lane
 	hello.FirstAvailableSequence, hello.LastDurableSequence, hello.LastSentSequence = marks.First, marks.Durable, c.lastSent
+	hello.DurablePackets = marks.DurablePackets
 	if err := s.rpc.Send(&ingestv1.IngestRequest{Message: &ingestv1.IngestRequest_Hello{Hello: hello}}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} // after io.EOF Recv tells why
@@ -138,6 +162,10 @@ func (s *stream) send(ctx context.Context) error {
 	stop, stopping := s.stop, false
 	for {
 		changed := s.client.o.Source.Changed() // before looking, so that nothing slips through
+		wanted, moved := s.client.wanted(s.address)
+		if !wanted {
+			return s.leave(ctx)
+		}
 		next := s.next()
 		switch {
 		case next.err != nil:
@@ -161,6 +189,7 @@ func (s *stream) send(ctx context.Context) error {
 		select {
 		case <-s.events:
 		case <-changed:
+		case <-moved:
 		case <-hold.C:
 		case <-stop:
 			stopping, stop = true, nil
@@ -240,6 +269,47 @@ func (s *stream) launch(after uint64, batch Batch) launch {
 	s.flying = append(s.flying, flight{batch.Sequence, size})
 	s.flown += size
 	return launched
+}
+
+// leave ends the stream for another collector's. Everything sent over it is waited for until it is durable here, so that
+// the other one does not get it, too.
+func (s *stream) leave(ctx context.Context) error {
+	c := s.client
+	c.log.Info("leaving collector for another", telemetry.KeyAddress, s.address)
+	most := time.NewTimer(leaveTimeout)
+	defer most.Stop()
+	silence := time.NewTimer(leaveSilence)
+	defer silence.Stop()
+	heard := uint64(0)
+	for {
+		changed := c.o.Source.Changed()
+		s.mu.Lock()
+		after, received, err := s.after, s.received, s.err
+		s.mu.Unlock()
+		switch {
+		case err != nil:
+			return nil // whatever it was, the next stream is another's
+		case c.o.Source.Marks().Durable >= after:
+			return s.finish(ctx, goodbyeTimeout)
+		case received >= after:
+			silence.Stop() // it has everything, and takes its time
+		case received > heard:
+			heard = received
+			silence.Reset(leaveSilence)
+		}
+		select {
+		case <-s.events:
+		case <-changed:
+		case <-silence.C:
+			c.log.Warn("collector that is left does not answer; what it has not acknowledged goes to the other", telemetry.KeyAddress, s.address)
+			return nil
+		case <-most.C:
+			c.log.Warn("collector that is left has not stored everything in time; the other gets it too", telemetry.KeyAddress, s.address)
+			return s.finish(ctx, goodbyeTimeout)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // wait waits until the stream has ended, and says why.

@@ -15,6 +15,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -57,6 +60,7 @@ type Batch struct {
 type Marks struct {
 	First, Last       uint64 // the oldest sequence there is, and the last one given
 	Received, Durable uint64
+	DurablePackets    uint64 // in batches that were kept until they were durable
 }
 
 // Losses count packets that the spool let go, and why.
@@ -83,7 +87,7 @@ type Options struct {
 	// OnState, if set, is told whether there is a stream; if not, why.
 	OnState func(connected bool, reason string)
 	// OnConnect is handed to gRPC: see rpc.DialOptions.
-	OnConnect func(local, remote net.Addr) (onClose func(), err error)
+	OnConnect func(localPort uint16, remote netip.AddrPort) (onClose func(), err error)
 	// Dialer replaces TCP in tests.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 
@@ -104,6 +108,9 @@ const (
 	finishTimeout  = 30 * time.Second // from closing our side until the collector's last ack
 	goodbyeTimeout = 2 * time.Second  // the same when all is received already
 	steadyAfter    = 10 * time.Second // a stream that lived so long was no failure to connect
+
+	leaveTimeout = 20 * time.Second // until all is durable at a collector that is left: its deadline is 10 s, unless told otherwise
+	leaveSilence = 3 * time.Second  // a collector that acknowledges nothing for so long, though something is under way, is away
 )
 
 // Client carries one lane. Run it once.
@@ -112,6 +119,10 @@ type Client struct {
 	log      *slog.Logger
 	lastSent uint64
 	last     string // the address taken last
+
+	mu        sync.Mutex // guards what follows
+	addresses []string
+	moved     chan struct{} // closed, and replaced, when the addresses change
 }
 
 // New returns a client. Nothing is dialed before Run.
@@ -122,7 +133,32 @@ func New(o Options) *Client {
 	if o.OnState == nil {
 		o.OnState = func(bool, string) {}
 	}
-	return &Client{o: o, log: o.Log.With(telemetry.KeyComponent, "uplink", telemetry.KeyLane, o.Lane)}
+	return &Client{
+		o: o, addresses: slices.Clone(o.Addresses), moved: make(chan struct{}),
+		log: o.Log.With(telemetry.KeyComponent, "uplink", telemetry.KeyLane, o.Lane),
+	}
+}
+
+// Redirect replaces the addresses of collectors, at any time. Where the address of the stream under way is none of them any
+// more, nothing new is sent over it; it ends when everything it has sent is durable, so that no other collector gets that
+// again, or when the collector does not answer, or after leaveTimeout. The next stream begins at once, with one of the new
+// addresses, and brings what is not durable.
+func (c *Client) Redirect(addresses []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Equal(c.addresses, addresses) {
+		return
+	}
+	c.addresses = slices.Clone(addresses)
+	close(c.moved)
+	c.moved = make(chan struct{})
+}
+
+// wanted tells whether an address is one of the present ones, and what tells when that may change.
+func (c *Client) wanted(address string) (wanted bool, moved <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.addresses, address), c.moved
 }
 
 // Run sends until ctx ends, and then until everything is taken (received, or durable), or work ends: then it returns
@@ -146,7 +182,7 @@ func (c *Client) Run(ctx, work context.Context) error {
 		}
 		if err == nil { // rotated, or drained by the collector: come again, but not all at once
 			failures = 0
-			if retry.Sleep(work, c.o.Retry.Wait(1)) != nil && !c.drained() {
+			if !c.pause(work, address, c.o.Retry.Wait(1)) {
 				return ErrDrain
 			}
 			continue
@@ -160,8 +196,28 @@ func (c *Client) Run(ctx, work context.Context) error {
 			wait = max(wait, asked)
 		}
 		c.report(work, address, err, wait)
-		if retry.Sleep(work, wait) != nil && !c.drained() {
+		if !c.pause(work, address, wait) {
 			return ErrDrain
+		}
+	}
+}
+
+// pause waits between two streams, not at all when the address is none of the present ones any more. It returns false when
+// work has ended and something is left.
+func (c *Client) pause(work context.Context, address string, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		wanted, moved := c.wanted(address)
+		if !wanted {
+			return true
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-moved:
+		case <-work.Done():
+			return c.drained()
 		}
 	}
 }
@@ -177,7 +233,9 @@ func (c *Client) drained() bool {
 
 // choose takes an address at random, and after each stream another one if there is one.
 func (c *Client) choose() string {
-	addresses := c.o.Addresses
+	c.mu.Lock()
+	addresses := c.addresses
+	c.mu.Unlock()
 	at := rand.IntN(len(addresses)) //nolint:gosec // spreads load, keeps no secret
 	if addresses[at] == c.last && len(addresses) > 1 {
 		at = (at + 1 + rand.IntN(len(addresses)-1)) % len(addresses) //nolint:gosec // likewise

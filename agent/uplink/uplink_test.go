@@ -48,7 +48,7 @@ func (l lane) Reject(ctx context.Context, sequence uint64) error {
 func (l lane) Marks() uplink.Marks {
 	s := l.State().Lanes[0]
 	return uplink.Marks{
-		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable,
+		First: s.First, Last: s.Last, Received: s.Received, Durable: s.Durable, DurablePackets: s.DurablePackets,
 	}
 }
 

@@ -119,23 +119,24 @@ func laneOf(e *fleetv1.LedgerEntry) lane { return lane{e.GetAgent(), e.GetEpoch(
 // Residual is what the law leaves over for a lane, in packets.
 //
 //	seen     = filtered + non_ip + undecodable + frag_unmatched + dup + cut + accepted
-//	accepted = applied + rejected + dropped, and of released and lost_crash those that never came
+//	accepted = applied + rejected + dropped, and of released, lost_crash and elsewhere those that never came
 //	cut + accepted = the sum of the sessions' counts + lost_crash
 //
 // The counters are as of the newest batch applied, so nothing is in flight. What was released counts as lost only where it
 // was not applied before; hence the second line is a range. The third line holds once no session is pending: until then
 // counts are on their way, and only more of them than there were packets is wrong. Where batches were lost or rejected,
-// a later batch may have told the counts of a session or not, and the third line is a range, too.
+// a later batch may have told the counts of a session or not, and sessions that ended elsewhere are counted there: then the
+// third line is a range, too.
 func Residual(e *fleetv1.LedgerEntry) int64 {
 	c, s := e.GetCounters(), e.GetSpool()
 	causes := c.GetFiltered() + c.GetNonIp() + c.GetUndecodable() + c.GetFragUnmatched() + c.GetDup() + c.GetCut() + c.GetAccepted()
 	residual := outside(int64(c.GetSeen()-causes), 0)
-	residual += outside(int64(c.GetAccepted()-e.GetApplied()-e.GetRejected()-s.GetDropped()), s.GetReleased()+e.GetLostCrash())
+	residual += outside(int64(c.GetAccepted()-e.GetApplied()-e.GetRejected()-s.GetDropped()), s.GetReleased()+e.GetLostCrash()+e.GetElsewhere())
 	left := int64(c.GetCut() + c.GetAccepted() - e.GetStoredPackets() - e.GetLostCrash())
 	switch {
 	case e.GetPendingSessions() > 0:
 		residual += outside(left, c.GetSeen())
-	case e.GetGapSequences() > 0 || e.GetRejected() > 0:
+	case e.GetGapSequences() > 0 || e.GetRejected() > 0 || e.GetElsewhere() > 0:
 		residual += outside(left, c.GetCut()+c.GetAccepted())
 	default:
 		residual += outside(left, 0)
@@ -163,6 +164,7 @@ func Total(entries []*fleetv1.LedgerEntry) *fleetv1.LedgerEntry {
 		t.Mismatched += e.GetMismatched()
 		t.Rejected += e.GetRejected()
 		t.LostCrash += e.GetLostCrash()
+		t.Elsewhere += e.GetElsewhere()
 		t.OpenedSessions += e.GetOpenedSessions()
 		t.StoredSessions += e.GetStoredSessions()
 		t.PendingSessions += e.GetPendingSessions()

@@ -57,6 +57,11 @@ func TestResidual(t *testing.T) {
 		{"lost without a crash", func(e *fleetv1.LedgerEntry) { e.StoredPackets = 70 }, 15},
 		{"counts on their way", func(e *fleetv1.LedgerEntry) { e.StoredPackets, e.PendingSessions = 70, 1 }, 0},
 		{"more counted than seen", func(e *fleetv1.LedgerEntry) { e.StoredPackets, e.PendingSessions = 90, 1 }, 5},
+		{"durable at another collector", func(e *fleetv1.LedgerEntry) { e.Applied, e.Elsewhere, e.StoredPackets = 30, 20, 40 }, 0},
+		{"durable at another collector, before the first batch here", func(e *fleetv1.LedgerEntry) {
+			e.Counters, e.Applied, e.Elsewhere, e.StoredPackets = nil, 0, 20, 0
+		}, 0},
+		{"less elsewhere than is missing here", func(e *fleetv1.LedgerEntry) { e.Applied, e.Elsewhere, e.StoredPackets = 30, 19, 40 }, 1},
 		{"a session doubled", func(e *fleetv1.LedgerEntry) { e.StoredPackets = 90 }, 5},
 	} {
 		t.Run(test.name, func(t *testing.T) {

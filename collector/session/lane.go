@@ -82,6 +82,7 @@ type row struct {
 	rejected   uint64
 	opened     uint64
 	lostCrash  uint64
+	elsewhere  uint64
 	// unsure: batches were rejected since counters; the next batch tells how many packets they had.
 	unsure bool
 }
@@ -106,7 +107,7 @@ func newLane(m *Memory, id packet.Lane, a *agent, from *fleetv1.LedgerEntry) *la
 		row: row{
 			counters: from.GetCounters(), spool: from.GetSpool(), gaps: from.GetGapSequences(), applied: from.GetApplied(),
 			mismatched: from.GetMismatched(), rejected: from.GetRejected(), opened: from.GetOpenedSessions(),
-			lostCrash: from.GetLostCrash(),
+			lostCrash: from.GetLostCrash(), elsewhere: from.GetElsewhere(),
 		},
 	}
 	l.settledRow = l.row
@@ -119,7 +120,7 @@ func (l *lane) entry(r *row, received, durable uint64) *fleetv1.LedgerEntry {
 		Agent: l.id.Agent, Epoch: l.id.Epoch, Lane: l.id.Index,
 		Counters: proto.CloneOf(r.counters), Spool: proto.CloneOf(r.spool),
 		ReceivedSequence: received, DurableSequence: durable, GapSequences: r.gaps,
-		Applied: r.applied, Mismatched: r.mismatched, Rejected: r.rejected, LostCrash: r.lostCrash,
+		Applied: r.applied, Mismatched: r.mismatched, Rejected: r.rejected, LostCrash: r.lostCrash, Elsewhere: r.elsewhere,
 		OpenedSessions: r.opened, Closed: l.over,
 	}
 }

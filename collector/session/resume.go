@@ -32,8 +32,10 @@ func (m *Memory) Resume(ctx context.Context, id packet.Lane, hello *ingestv1.Hel
 	l.fence++
 	l.seen, l.gone, l.ending = m.now(), false, false
 	resume := max(l.received+1, min(hello.GetFirstAvailableSequence(), hello.GetLastDurableSequence()+1))
-	if resume > l.received+1 { // durable once, and forgotten by us
+	if resume > l.received+1 { // durable once: at another collector, or forgotten by us
 		l.received, l.next = resume-1, 0
+		l.row.elsewhere = max(l.row.elsewhere, hello.GetDurablePackets()-min(hello.GetDurablePackets(), l.row.applied))
+		l.row.unsure = false
 		l.advance()
 	}
 	l.lastSent = max(l.lastSent, hello.GetLastSentSequence())

@@ -66,7 +66,7 @@ func ledgerTerms(e *fleetv1.LedgerEntry) []ledgerTerm {
 		{"seen", c.GetSeen()}, {"filtered", c.GetFiltered()}, {"non_ip", c.GetNonIp()}, {"undecodable", c.GetUndecodable()},
 		{"frag_unmatched", c.GetFragUnmatched()}, {"dup", c.GetDup()}, {"cut", c.GetCut()}, {"accepted", c.GetAccepted()},
 		{"applied", e.GetApplied()}, {"rejected", e.GetRejected()}, {"dropped", p.GetDropped()}, {"released", p.GetReleased()},
-		{"lost_crash", e.GetLostCrash()}, {"mismatched", e.GetMismatched()}, {"kernel_dropped", c.GetKernelDropped()},
+		{"lost_crash", e.GetLostCrash()}, {"elsewhere", e.GetElsewhere()}, {"mismatched", e.GetMismatched()}, {"kernel_dropped", c.GetKernelDropped()},
 		{"sessions", e.GetOpenedSessions()}, {"results", e.GetStoredSessions()}, {"pending", e.GetPendingSessions()},
 	}
 }

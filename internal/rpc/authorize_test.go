@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -338,73 +339,115 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 	}
 }
 
-func TestOnConnectSeesEveryConnection(t *testing.T) {
-	for name, network := range map[string]func(t *testing.T) net.Listener{
-		"tcp": func(t *testing.T) net.Listener {
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return listener
-		},
-		"memory": func(*testing.T) net.Listener { return bufconn.Listen(1 << 16) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			certificates := testenv.Certificates(t)
-			server := rpc.NewServer(rpc.ServerOptions{Certificates: testenv.Source(t, certificates.Service), Table: table(), Log: testenv.Log(t)})
-			handlers{echo: whoami, talk: repeat}.register(server)
-			listener := network(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- server.Run(ctx, listener) }()
+func TestOnConnectIsToldBeforeTheConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificates := testenv.Certificates(t)
+	server := rpc.NewServer(rpc.ServerOptions{Certificates: testenv.Source(t, certificates.Service), Table: table(), Log: testenv.Log(t)})
+	handlers{echo: whoami, talk: repeat}.register(server)
+	accepted := make(chan net.Addr, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, &noticed{Listener: listener, accepted: accepted}) }()
 
-			opened, closed := make(chan [2]net.Addr, 1), make(chan struct{})
-			options := rpc.DialOptions{
-				Certificates: testenv.Source(t, certificates.Agent),
-				OnConnect: func(local, remote net.Addr) (func(), error) {
-					opened <- [2]net.Addr{local, remote}
-					return func() { close(closed) }, nil
-				},
-			}
-			address := listener.Addr().String()
-			if memory, ok := listener.(*bufconn.Listener); ok {
-				address = "localhost"
-				options.Dialer = func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }
-			}
-			conn, err := rpc.Dial(address, options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := echo(t.Context(), conn, ""); err != nil {
-				t.Fatal(err)
-			}
-			if got := <-opened; got[1].String() != listener.Addr().String() {
-				t.Errorf("remote address is %s, want %s", got[1], listener.Addr())
-			}
+	type flow struct {
+		port   uint16
+		remote netip.AddrPort
+	}
+	opened, closed := make(chan flow, 1), make(chan struct{})
+	conn, err := rpc.Dial(listener.Addr().String(), rpc.DialOptions{
+		Certificates: testenv.Source(t, certificates.Agent),
+		OnConnect: func(port uint16, remote netip.AddrPort) (func(), error) {
 			select {
-			case <-closed:
-				t.Error("closed while in use")
+			case <-accepted:
+				t.Error("the connection was there before it was told of")
 			default:
 			}
-			if err := conn.Close(); err != nil {
-				t.Error(err)
-			}
-			<-closed
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
+			opened <- flow{port, remote}
+			return func() { close(closed) }, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := echo(t.Context(), conn, ""); err != nil {
+		t.Fatal(err)
+	}
+	got, peer := <-opened, (<-accepted).(*net.TCPAddr)
+	if got.remote.String() != listener.Addr().String() || int(got.port) != peer.Port {
+		t.Errorf("told of port %d to %s, and %s came", got.port, got.remote, peer)
+	}
+	select {
+	case <-closed:
+		t.Error("closed while in use")
+	default:
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	<-closed
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// noticed tells who was accepted first.
+type noticed struct {
+	net.Listener
+	accepted chan net.Addr
+}
+
+func (n *noticed) Accept() (net.Conn, error) {
+	conn, err := n.Listener.Accept()
+	if err == nil {
+		select {
+		case n.accepted <- conn.RemoteAddr():
+		default:
+		}
+	}
+	return conn, err
+}
+
+func TestOnConnectIsToldOfConnectionsThatFail(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := listener.Addr().String()
+	listener.Close()
+	closed := make(chan struct{}, 100)
+	conn, err := rpc.Dial(nobody, rpc.DialOptions{
+		Certificates: testenv.Source(t, testenv.Certificates(t).Agent),
+		OnConnect: func(uint16, netip.AddrPort) (func(), error) {
+			return func() { closed <- struct{}{} }, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := echo(t.Context(), conn, ""); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	<-closed
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
 func TestOnConnectCanRefuse(t *testing.T) {
-	h := open(t, handlers{echo: whoami, talk: repeat}, nil)
-	conn := h.client(h.certificates.Agent, func(o *rpc.DialOptions) {
-		o.OnConnect = func(net.Addr, net.Addr) (func(), error) {
+	conn, err := rpc.Dial("127.0.0.1:1", rpc.DialOptions{
+		Certificates: testenv.Source(t, testenv.Certificates(t).Agent),
+		OnConnect: func(uint16, netip.AddrPort) (func(), error) {
 			return nil, errors.New("capture is not excluded")
-		}
+		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	if _, err := echo(t.Context(), conn, ""); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "capture is not excluded") {
 		t.Errorf("got %v", err)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,10 +26,11 @@ type DialOptions struct {
 	MaxMessageBytes int
 	// BufferPool may be shared by several connections; nil means one of its own.
 	BufferPool mem.BufferPool
-	// OnConnect, if set, is told the addresses of each new connection before a byte is sent over it; with an error
-	// the connection is given up. What it returns, if anything, is called when the connection closes. The agent keeps
-	// its own uplink out of its capture by it.
-	OnConnect func(local, remote net.Addr) (onClose func(), err error)
+	// OnConnect, if set, is told of each TCP connection before the first packet of it goes out: the port of this side (0
+	// where the system does not give one away before it connects) and the address of the other. With an error that address
+	// is given up. What it returns, if anything, is called once, when the connection is closed or was not made. The agent
+	// keeps its own uplink out of its capture by it. A Dialer of one's own goes without.
+	OnConnect func(localPort uint16, remote netip.AddrPort) (onClose func(), err error)
 	// Dialer replaces TCP, as bufconn does in tests; the address is then not resolved.
 	Dialer func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -52,21 +53,13 @@ func Dial(address string, o DialOptions) (*grpc.ClientConn, error) {
 	}
 	dial := o.Dialer
 	if dial == nil {
-		dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		}
+		dial = func(ctx context.Context, address string) (net.Conn, error) { return dialTCP(ctx, address, o.OnConnect) }
 	} else if !strings.Contains(address, ":///") {
 		address = "passthrough:///" + address
 	}
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(o.Certificates.ClientCredentials(o.Peer)),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := dial(ctx, address)
-			if err != nil || o.OnConnect == nil {
-				return conn, err
-			}
-			return reported(conn, o.OnConnect)
-		}),
+		grpc.WithContextDialer(dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: clientPing, Timeout: clientPingTimeout, PermitWithoutStream: true,
 		}),
@@ -88,43 +81,4 @@ func Dial(address string, o DialOptions) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
 	return conn, nil
-}
-
-// reported tells onConnect of a connection, and what that returns of its end.
-func reported(conn net.Conn, onConnect func(local, remote net.Addr) (func(), error)) (net.Conn, error) {
-	onClose, err := onConnect(conn.LocalAddr(), conn.RemoteAddr())
-	if err != nil {
-		conn.Close() //nolint:errcheck,gosec // unused, and the error that matters is returned
-		return nil, err
-	}
-	if onClose == nil {
-		return conn, nil
-	}
-	onClose = sync.OnceFunc(onClose)
-	if tcp, ok := conn.(*net.TCPConn); ok { // keepalive sets a socket option, which a plain net.Conn would hide
-		return &reportedTCPConn{TCPConn: tcp, onClose: onClose}, nil
-	}
-	return &reportedConn{Conn: conn, onClose: onClose}, nil
-}
-
-// reportedTCPConn tells of its end; so does reportedConn, for connections that are not TCP.
-type reportedTCPConn struct {
-	*net.TCPConn
-	onClose func()
-}
-
-// Close closes the connection first: until then it may still send.
-func (c *reportedTCPConn) Close() error {
-	defer c.onClose()
-	return c.TCPConn.Close()
-}
-
-type reportedConn struct {
-	net.Conn
-	onClose func()
-}
-
-func (c *reportedConn) Close() error {
-	defer c.onClose()
-	return c.Conn.Close()
 }

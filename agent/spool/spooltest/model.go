@@ -79,6 +79,9 @@ func (s suite) model(t *testing.T) {
 					learn(&batches[i], &want.Released)
 				}
 				for ; want.First <= want.Durable; want.First++ {
+					if b := batches[want.First-1]; !b.gone {
+						want.DurablePackets += uint64(b.packets)
+					}
 					let(int(want.First-1), nil)
 				}
 			},

@@ -158,14 +158,14 @@ func (s suite) forgets(t *testing.T) {
 	sp := s.fresh(t, 10, false, 1)
 	appendN(t, sp, 5)
 	mark(t, sp, 4, 2)
-	expect(t, sp, spool.LaneState{First: 3, Last: 5, Received: 4, Durable: 2, PendingPackets: 10, PendingBatches: 1})
+	expect(t, sp, spool.LaneState{First: 3, Last: 5, Received: 4, Durable: 2, DurablePackets: 20, PendingPackets: 10, PendingBatches: 1})
 	e, ok := next(t, sp, 0)
 	if !ok || e.Sequence != 3 || e.Skipped != 2 {
 		t.Errorf("first left is %+v", e)
 	}
 	e.Release()
 	mark(t, sp, 5, 5)
-	expect(t, sp, spool.LaneState{First: 6, Last: 5, Received: 5, Durable: 5})
+	expect(t, sp, spool.LaneState{First: 6, Last: 5, Received: 5, Durable: 5, DurablePackets: 50})
 	if got := sp.State().Bytes; got != 0 {
 		t.Errorf("%d bytes in an empty spool", got)
 	}
@@ -241,7 +241,7 @@ func (s suite) waits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	expect(t, sp, spool.LaneState{First: 2, Last: 3, Received: 2, Durable: 1, PendingPackets: 10, PendingBatches: 1})
+	expect(t, sp, spool.LaneState{First: 2, Last: 3, Received: 2, Durable: 1, DurablePackets: 10, PendingPackets: 10, PendingBatches: 1})
 }
 
 func (s suite) stopsWaiting(t *testing.T) {
@@ -277,7 +277,7 @@ func (s suite) rejects(t *testing.T) {
 	}
 	e.Release()
 	mark(t, sp, 4, 4)
-	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4, Losses: spool.Losses{Rejected: 10}})
+	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4, DurablePackets: 30, Losses: spool.Losses{Rejected: 10}})
 }
 
 func (s suite) marks(t *testing.T) {
@@ -285,16 +285,16 @@ func (s suite) marks(t *testing.T) {
 	appendN(t, sp, 3)
 	mark(t, sp, 2, 1)
 	mark(t, sp, 1, 0)
-	expect(t, sp, spool.LaneState{First: 2, Last: 3, Received: 2, Durable: 1, PendingPackets: 10, PendingBatches: 1})
+	expect(t, sp, spool.LaneState{First: 2, Last: 3, Received: 2, Durable: 1, DurablePackets: 10, PendingPackets: 10, PendingBatches: 1})
 	mark(t, sp, 1000, 1000)
-	expect(t, sp, spool.LaneState{First: 4, Last: 3, Received: 3, Durable: 3})
+	expect(t, sp, spool.LaneState{First: 4, Last: 3, Received: 3, Durable: 3, DurablePackets: 30})
 	appendN(t, sp, 1)
 	if e, ok := next(t, sp, 3); !ok || e.Sequence != 4 {
 		t.Errorf("next is %+v", e)
 	}
 	// Durable alone means received, too.
 	mark(t, sp, 0, 4)
-	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4})
+	expect(t, sp, spool.LaneState{First: 5, Last: 4, Received: 4, Durable: 4, DurablePackets: 40})
 }
 
 func (s suite) tells(t *testing.T) {

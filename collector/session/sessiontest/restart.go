@@ -39,6 +39,47 @@ func otherEpoch(f *fixture) {
 	f.closed(a)
 }
 
+// elsewhere is a lane that comes from another collector, with results of its own, goes back there, and comes again.
+func elsewhere(f *fixture) {
+	a := NewAgent("agent-1", 11, 0)
+	there := func(packets ...string) *ingestv1.Batch {
+		a.TCP("10.0.0.1:1", "10.0.0.2:80").Up(packets...).End(flowv1.EndReason_END_REASON_RST)
+		return a.Batch()
+	}
+	check := func(applied, elsewhere uint64) {
+		f.Helper()
+		ledger, err := f.Ledger.Ledger(f.Context(), "")
+		f.must(err)
+		f.equal("applied", ledger[0].GetApplied(), applied)
+		f.equal("elsewhere", ledger[0].GetElsewhere(), elsewhere)
+		f.equal("gaps", ledger[0].GetGapSequences(), uint64(0))
+		f.equal("rejected", ledger[0].GetRejected(), uint64(0))
+	}
+	there("1", "2")
+	there("3")
+	hello := a.Hello(2)
+	hello.DurablePackets = 3
+	f.equal("goes on from", f.resume(a, hello), 3)
+	check(0, 3)
+	f.apply(a, there("4", "5"))
+	f.drain()
+	check(2, 3)
+	there("6") // over there again
+	hello = a.Hello(4)
+	hello.DurablePackets = 6
+	f.equal("goes on from", f.resume(a, hello), 5)
+	f.apply(a, there("7"))
+	f.drain()
+	check(3, 4)
+	f.durable(a, 5)
+	f.restart()
+	hello = a.Hello(5)
+	hello.DurablePackets = 7
+	f.equal("goes on from", f.resume(a, hello), 6)
+	check(3, 4)
+	f.equal("results", len(f.results.All()), 2)
+}
+
 // closed waits until the lane's row in the ledger is closed.
 func (f *fixture) closed(a *Agent) {
 	f.Helper()

@@ -70,6 +70,7 @@ func Run(t *testing.T, h Harness) {
 		{"a rejected batch counts by its sequence", rejected},
 		{"a second stream fences the first", fenced},
 		{"another epoch ends the sessions", otherEpoch},
+		{"batches durable at another collector are booked elsewhere", elsewhere},
 		{"ended below", endedBelow},
 		{"a crash is accounted for", lostCrash},
 		{"an agent that stays away", agentLost},
