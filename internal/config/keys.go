@@ -49,6 +49,9 @@ func NewKeys(root string) (Keys, error) {
 	return Keys{root}, nil
 }
 
+// Root is where the tree begins.
+func (k Keys) Root() string { return k.root }
+
 // Agents is the prefix of all agents' keys, and Services of all services'.
 func (k Keys) Agents() string   { return k.root + "/agents/" }
 func (k Keys) Services() string { return k.root + "/services/" }
