@@ -108,8 +108,10 @@ func TestDeviceChangesUnderLoadWithoutLoss(t *testing.T) {
 	n.Do(func() {
 		set := open(t)
 		replace(t, set, points("v0")...)
+		// The second point is a new one each time, and makes the first capture for a while before the old one's end.
+		none := program(t, "none", bpf.RawInstruction{Op: 6})
 		underLoad(t, n, set, "v1", func(turn int) {
-			replace(t, set, points([]string{"br0", "v0"}[turn%2])...)
+			replace(t, set, point([]string{"br0", "v0"}[turn%2], filter.Program{}), point([]string{"lo", "v1"}[turn%2], none))
 		})
 		if got := stats(t, set); got.Dup == 0 {
 			t.Error("no packet was seen by both devices: this shows nothing")
