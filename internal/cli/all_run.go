@@ -38,9 +38,6 @@ func (e *everything) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.seed(ctx); err != nil {
-		return err
-	}
 	s := newStack(ctx)
 	defer func() { err = errors.Join(err, s.end()) }()
 	if err := e.start(s, certs, log); err != nil {
@@ -85,6 +82,10 @@ func (e *everything) start(s *stack, certs mtls.Development, log *slog.Logger) e
 	syncer, err := confsync.Open(s.over, e.confsync, log, telemetry.NewRegistry(), confsync.Options{})
 	if err != nil {
 		return inFlagsOf("confsync", err)
+	}
+	// The tables are there now, and what is seeded is published before anybody asks for it.
+	if err := e.seed(s.over); err != nil {
+		return errors.Join(err, syncer.Close())
 	}
 	s.start(syncer)
 	models, err := inference.Open(s.over, e.inference, log, telemetry.NewRegistry())
