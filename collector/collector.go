@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ import (
 	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
+	"sonde.example/internal/config"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/rpc"
@@ -56,7 +58,9 @@ type Collector struct {
 	results   results
 	classify  *classify.Client
 	law       *law
-	closers   []func() error // in the order of opening
+	follower  *config.ServiceFollower // nil without a configuration store
+	booted    atomic.Bool             // what there was to start from is in force
+	closers   []func() error          // in the order of opening
 }
 
 // partInference names the part that readiness waits for; without it everything is taken and waits.
@@ -125,9 +129,9 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--inference: %w", err)
 	}
 	d.closeLater(conn.Close)
-	d.classify = classify.New(conn, c.Model, d.log)
+	d.classify = classify.New(conn, classify.Target{Model: c.Model}, d.log)
 	d.wire(walker, reg)
-	return nil
+	return d.openFollower(ctx, reg)
 }
 
 // wire introduces the stages to each other.
@@ -138,11 +142,11 @@ func (d *Collector) wire(walker *packet.Walker, reg *prometheus.Registry) {
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
 		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walker: walker, Log: d.log,
-		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: d.config.KeepPackets == 0,
+		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: func() bool { return !d.retention.KeepsPackets() },
 	})
+	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	ledger := fleet.New(d.ingest, d.sessions, d.results)
 	d.law = &law{ledger: ledger}
-	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	metrics := newMetrics(reg, d.ingest, assembler, d.sessions, d.law)
 	log := telemetry.Limited(d.log.With(telemetry.KeyComponent, "sweeper"), time.Minute)
 	d.sweeper = session.NewSweeper(d.sessions, func(err error) {
@@ -199,6 +203,11 @@ func (d *Collector) Run(ctx context.Context) error {
 	background := []service.Service{d.certs, service.Func(d.watchInference), d.retention, d.law}
 	if d.admin != nil {
 		background = append(background, d.admin)
+	}
+	if d.follower != nil {
+		d.follower.Boot(ctx)
+		d.booted.Store(true)
+		background = append(background, d.follower)
 	}
 	way := service.InOrder(
 		service.Func(func(ctx context.Context) error { return d.server.Run(ctx, d.listener) }),

@@ -71,7 +71,7 @@ type Worker struct {
 	settler     Settler
 	tail        Tail
 	walker      *packet.Walker
-	dropPackets bool
+	dropPackets func() bool
 	log         *slog.Logger
 	metrics     *Metrics
 }
@@ -86,8 +86,8 @@ type WorkerOptions struct {
 	Walker     *packet.Walker // looks for tunnels where the session store does
 	Log        *slog.Logger
 	Metrics    *Metrics // nil counts nothing
-	// DropPackets keeps heads out of the result store.
-	DropPackets bool
+	// DropPackets, if set, is asked for each result whether its head is kept out of the result store.
+	DropPackets func() bool
 }
 
 // NewWorker returns a worker; Run starts it.
@@ -225,7 +225,7 @@ func (w *Worker) entry(it *item, c *flowv1.Classification) *record.Entry {
 
 // trim leaves the head out where packets are not to be kept.
 func (w *Worker) trim(e *record.Entry) *record.Entry {
-	if w.dropPackets {
+	if w.dropPackets != nil && w.dropPackets() {
 		e.Head = nil
 	}
 	return e

@@ -68,6 +68,7 @@ type Memory struct {
 	journal Journal
 	log     *slog.Logger
 	start   time.Time // its monotonic part is the store's clock
+	limits  limits    // what SetDeadline and SetBytes change
 	used    atomic.Int64
 
 	mu       sync.Mutex // guards what follows
@@ -98,7 +99,7 @@ func OpenMemory(ctx context.Context, o Options, journal Journal) (*Memory, error
 	m := &Memory{
 		o: o, journal: journal, log: o.Log.With("component", "session"), start: time.Now(),
 		lanes: map[packet.Lane]*lane{}, agents: map[string]*agent{},
-		hand: make(chan struct{}, 1), wake: make(chan struct{}, 1), shutdown: make(chan struct{}),
+		limits: newLimits(&o), hand: make(chan struct{}, 1), wake: make(chan struct{}, 1), shutdown: make(chan struct{}),
 	}
 	rows, err := journal.Ledger(ctx, "")
 	if err != nil {
@@ -209,7 +210,7 @@ func (m *Memory) Usage() (u Usage) {
 
 // pressure is how much of the scarcer budget is used.
 func (m *Memory) pressure(a *agent) float64 {
-	return max(float64(m.used.Load())/float64(m.o.Bytes), float64(a.used.Load())/float64(m.o.AgentBytes))
+	return max(float64(m.used.Load())/float64(m.limits.bytes.Load()), float64(a.used.Load())/float64(m.limits.agentBytes.Load()))
 }
 
 // Close makes every waiting call return ErrClosed. It must come after Run has returned.
