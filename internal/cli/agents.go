@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 
 	"sonde.example/confsync"
-	configv1 "sonde.example/gen/go/sonde/config/v1"
 	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
 	"sonde.example/internal/config"
 )
@@ -49,7 +48,7 @@ or confsync, what became of each agent's row stands beside it.`,
 }
 
 // statusesOf reads agent_status. That there are no tables here is no error, unless they were named.
-func statusesOf(ctx context.Context, database, state string) (statuses []*configv1.ConfigStatus, err error) {
+func statusesOf(ctx context.Context, database, state string) (statuses []confsync.Record, err error) {
 	if database == "" {
 		database = databaseOf(state)
 		if _, err := os.Stat(strings.TrimPrefix(database, "sqlite:")); errors.Is(err, fs.ErrNotExist) {
@@ -61,10 +60,10 @@ func statusesOf(ctx context.Context, database, state string) (statuses []*config
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	return t.Statuses(ctx)
+	return t.Status(ctx, config.RoleAgent, "")
 }
 
-func agentTable(out io.Writer, agents []*fleetv1.Agent, statuses []*configv1.ConfigStatus) error {
+func agentTable(out io.Writer, agents []*fleetv1.Agent, statuses []confsync.Record) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if _, err := fmt.Fprintln(w, "NAME\tSTATE\tSEEN\tVERSION\tLANES\tREVISION\tCONFIG\tPEER\tCAPTURES"); err != nil {
 		return err
@@ -85,14 +84,14 @@ func agentTable(out io.Writer, agents []*fleetv1.Agent, statuses []*configv1.Con
 }
 
 // configText is what became of an agent's row, in a word.
-func configText(s *configv1.ConfigStatus) string {
+func configText(o *outcome) string {
 	switch {
-	case s == nil:
+	case o == nil:
 		return "-"
-	case s.GetState() == configv1.ConfigState_CONFIG_STATE_FAILED:
-		return "FAILED " + printable(s.GetField())
-	case s.GetFromCache():
-		return stateText(s) + " (cache)"
+	case o.State == stateFailed:
+		return "FAILED " + printable(o.Field)
+	case o.FromCache:
+		return o.stateText() + " (cache)"
 	}
-	return stateText(s)
+	return o.stateText()
 }

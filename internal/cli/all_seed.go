@@ -30,7 +30,7 @@ func (e *everything) seed(ctx context.Context) (err error) {
 	}
 	for _, role := range []string{config.RoleCollector, config.RoleInference} {
 		if indexOf(all, role, config.DefaultName) < 0 {
-			if err := t.Set(ctx, change.ServiceConfig, role, config.DefaultName, nil); err != nil {
+			if err := t.Set(ctx, change.ServiceConfig, keyOf(role, config.DefaultName), nil); err != nil {
 				return err
 			}
 		}
@@ -41,7 +41,7 @@ func (e *everything) seed(ctx context.Context) (err error) {
 	}
 	i := indexOf(all, config.RoleAgent, agentName)
 	if i < 0 || !unchanged(all[i].Settings, columns) {
-		if err := t.Set(ctx, change.AgentConfig, config.RoleAgent, agentName, columns); err != nil {
+		if err := t.Set(ctx, change.AgentConfig, agentName, columns); err != nil {
 			return err
 		}
 	}

@@ -9,15 +9,14 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"sonde.example/confsync"
 	"sonde.example/confsync/change"
-	configv1 "sonde.example/gen/go/sonde/config/v1"
 	"sonde.example/internal/config"
 )
 
@@ -114,24 +113,56 @@ type row struct {
 	Kind     string             `json:"kind"`
 	Name     string             `json:"name"`
 	Settings map[string]*string `json:"settings"`
-	status   *configv1.ConfigStatus
+	Status   *outcome           `json:"status"` // nil: not answered yet, or a group
 }
 
-// notSettings are columns that nobody sets.
-func notSettings() []string { return []string{"id", "name", "role", "rev", "updated_at"} }
+// outcome is what became of a configuration: a row of agent_status, or of agent_history.
+type outcome struct {
+	State     string `json:"state"`
+	Wanted    uint64 `json:"revision_wanted"`
+	Running   uint64 `json:"revision_running"` // 0 in a history
+	Error     string `json:"error"`
+	Field     string `json:"field"`
+	Warning   string `json:"warning"`
+	LatencyMS *int64 `json:"latency_ms"`
+	FromCache bool   `json:"from_cache"`
+	Time      string `json:"status_time"`
+}
 
-func rowOf(r change.Row) row {
-	out := row{Kind: config.RoleAgent, Settings: map[string]*string{}}
-	switch r.Table {
+// States of agent_status.
+const (
+	stateApplying = "APPLYING"
+	stateApplied  = "APPLIED"
+	stateFailed   = "FAILED"
+)
+
+func outcomeOf(r confsync.Record) *outcome {
+	number := func(column string) uint64 {
+		n, _ := strconv.ParseUint(r.Get(column), 10, 64) // what is no number was written by somebody else
+		return n
+	}
+	o := &outcome{
+		State: r.Get("state"), Wanted: max(number("revision_wanted"), number("revision")), Running: number("revision_running"),
+		Error: r.Get("error"), Field: r.Get("field"), Warning: r.Get("warning"), FromCache: number("from_cache") != 0, Time: r.Get("status_time"),
+	}
+	if latency, err := strconv.ParseInt(r.Get("latency_ms"), 10, 64); err == nil {
+		o.LatencyMS = &latency
+	}
+	return o
+}
+
+// rowOf makes a row of a table's record.
+func rowOf(table change.Table, r confsync.Record) row {
+	out := row{Kind: config.RoleAgent, Name: r.Get("name"), Settings: map[string]*string{}}
+	switch table {
 	case change.AgentGroup:
 		out.Kind = kindGroup
 	case change.ServiceConfig:
-		out.Kind = text(r.Columns["role"])
+		out.Kind = r.Get("role")
 	}
-	out.Name = text(r.Columns["name"])
-	for column, value := range r.Columns {
-		if !slices.Contains(notSettings(), column) {
-			out.Settings[column] = value
+	for _, f := range r {
+		if !slices.Contains([]string{"id", "name", "role", "rev", "updated_at"}, f.Name) {
+			out.Settings[f.Name] = f.Value
 		}
 	}
 	return out
@@ -144,30 +175,32 @@ func text(value *string) string {
 	return *value
 }
 
-// rows returns all rows with their statuses, agents first, by name.
+// rows returns all rows with their statuses: agents, groups, services.
 func rows(ctx context.Context, t *confsync.Tables) ([]row, error) {
-	var all []row
-	if err := t.Rows(ctx, func(r change.Row) error {
-		all = append(all, rowOf(r))
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	statuses, err := t.Statuses(ctx)
+	statuses, err := t.Status(ctx, "", "")
 	if err != nil {
 		return nil, err
 	}
-	for i := range all {
-		all[i].status = statusOf(statuses, all[i].Kind, all[i].Name)
+	var all []row
+	for _, table := range []change.Table{change.AgentConfig, change.AgentGroup, change.ServiceConfig} {
+		records, err := t.List(ctx, table)
+		if err != nil {
+			return nil, err
+		}
+		for _, record := range records {
+			r := rowOf(table, record)
+			r.Status = statusOf(statuses, r.Kind, r.Name)
+			all = append(all, r)
+		}
 	}
 	return all, nil
 }
 
 // statusOf returns nil when the daemon has not answered yet.
-func statusOf(statuses []*configv1.ConfigStatus, role, name string) *configv1.ConfigStatus {
+func statusOf(statuses []confsync.Record, role, name string) *outcome {
 	for _, s := range statuses {
-		if s.GetRole() == role && s.GetName() == name {
-			return s
+		if s.Get("role") == role && s.Get("name") == name {
+			return outcomeOf(s)
 		}
 	}
 	return nil
@@ -182,7 +215,11 @@ func find(ctx context.Context, t *confsync.Tables, kind, name string) (row, erro
 	if i := indexOf(all, kind, name); i >= 0 {
 		return all[i], nil
 	}
-	return row{}, fmt.Errorf("no %s %q in the tables; sonde config list shows what there is", kind, name)
+	return row{}, noRow(kind, name)
+}
+
+func noRow(kind, name string) error {
+	return fmt.Errorf("no %s %q in the tables; sonde config list shows what there is", kind, name)
 }
 
 // assignments writes the settings as sonde config set takes them.
@@ -208,47 +245,22 @@ func quoted(value string) string {
 }
 
 // stateText is what a person wants to read of a state.
-func stateText(s *configv1.ConfigStatus) string {
-	if s == nil {
+func (o *outcome) stateText() string {
+	if o == nil {
 		return "-"
 	}
-	return strings.TrimPrefix(s.GetState().String(), "CONFIG_STATE_")
+	return printable(o.State)
 }
 
 // revisionText is the revision in force, and the wanted one where it is another.
-func revisionText(s *configv1.ConfigStatus) string {
+func (o *outcome) revisionText() string {
 	switch {
-	case s == nil:
+	case o == nil:
 		return "-"
-	case s.GetWantedRevision() > s.GetRunningRevision():
-		return fmt.Sprintf("%d (wants %d)", s.GetRunningRevision(), s.GetWantedRevision())
+	case o.Wanted > o.Running:
+		return fmt.Sprintf("%d (wants %d)", o.Running, o.Wanted)
 	}
-	return fmt.Sprint(s.GetRunningRevision())
-}
-
-// jsonRow is a row with its status, for programs.
-func (r row) json() ([]byte, error) {
-	type status struct {
-		State           string `json:"state"`
-		RevisionWanted  uint64 `json:"revision_wanted"`
-		RevisionRunning uint64 `json:"revision_running"`
-		Error           string `json:"error"`
-		Field           string `json:"field"`
-		Warning         string `json:"warning"`
-		FromCache       bool   `json:"from_cache"`
-		StatusTime      string `json:"status_time"`
-	}
-	whole := struct {
-		row
-		Status *status `json:"status"`
-	}{row: r}
-	if s := r.status; s != nil {
-		whole.Status = &status{
-			State: stateText(s), RevisionWanted: s.GetWantedRevision(), RevisionRunning: s.GetRunningRevision(), Error: s.GetError(),
-			Field: s.GetField(), Warning: s.GetWarning(), FromCache: s.GetFromCache(), StatusTime: s.GetStatusTime().AsTime().Format(time.RFC3339Nano),
-		}
-	}
-	return json.Marshal(whole)
+	return strconv.FormatUint(o.Running, 10)
 }
 
 func newConfigList(s streams, c *configFlags) *cobra.Command {
@@ -276,7 +288,7 @@ func newConfigList(s streams, c *configFlags) *cobra.Command {
 
 func writeRows(out io.Writer, all ...row) error {
 	for _, r := range all {
-		line, err := r.json()
+		line, err := json.Marshal(r)
 		if err != nil {
 			return err
 		}
@@ -293,7 +305,7 @@ func rowTable(out io.Writer, all []row) error {
 		return err
 	}
 	for _, r := range all {
-		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(r.Kind), printable(r.Name), stateText(r.status), revisionText(r.status),
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(r.Kind), printable(r.Name), r.Status.stateText(), r.Status.revisionText(),
 			strings.Join(r.assignments(), " ")); err != nil {
 			return err
 		}
@@ -346,10 +358,11 @@ func newConfigDelete(s streams, c *configFlags) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, t *confsync.Tables) error {
-				if _, err := find(ctx, t, c.kind(), args[0]); err != nil {
-					return err
+				err := t.Delete(ctx, tableOf(c.kind()), keyOf(c.kind(), args[0]))
+				if errors.Is(err, confsync.ErrNotFound) {
+					return noRow(c.kind(), args[0])
 				}
-				return t.Delete(ctx, tableOf(c.kind()), c.kind(), args[0])
+				return err
 			})
 		},
 	}
@@ -366,6 +379,14 @@ func tableOf(kind string) change.Table {
 		return change.AgentConfig
 	}
 	return change.ServiceConfig
+}
+
+// keyOf is the name by which a table knows a row.
+func keyOf(kind, name string) string {
+	if kind == config.RoleCollector || kind == config.RoleInference {
+		return kind + "/" + name
+	}
+	return name
 }
 
 func newConfigHistory(s streams, c *configFlags) *cobra.Command {

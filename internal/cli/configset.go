@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,11 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"sonde.example/confsync"
-	configv1 "sonde.example/gen/go/sonde/config/v1"
 	"sonde.example/internal/config"
 )
 
@@ -68,9 +65,6 @@ func parseAssignments(args []string) (map[string]*string, error) {
 			}
 			to = nil
 		}
-		if slices.Contains(notSettings(), column) {
-			return nil, fmt.Errorf("%s: nobody sets it", column)
-		}
 		if _, twice := columns[column]; twice {
 			return nil, fmt.Errorf("%s is given twice", column)
 		}
@@ -85,7 +79,7 @@ func (c *configFlags) set(ctx context.Context, out io.Writer, t *confsync.Tables
 	if err != nil {
 		return err
 	}
-	if err := t.Set(ctx, tableOf(c.kind()), c.kind(), name, columns); err != nil {
+	if err := t.Set(ctx, tableOf(c.kind()), keyOf(c.kind(), name), columns); err != nil {
 		return err
 	}
 	if wait == 0 {
@@ -133,39 +127,38 @@ func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tabl
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		statuses, err := t.Statuses(context.WithoutCancel(ctx))
+		statuses, err := t.Status(context.WithoutCancel(ctx), before.Kind, before.Name)
 		if err != nil {
 			return false, err
 		}
 		now := statusOf(statuses, before.Kind, before.Name)
-		if answered(before.status, now) {
-			return now.GetState() == configv1.ConfigState_CONFIG_STATE_APPLIED, writeAnswer(out, who, now, columns)
+		if answered(before.Status, now) {
+			return now.State == stateApplied, writeAnswer(out, who, now, columns)
 		}
 		if unchanged(before.Settings, columns) && now != nil {
-			_, err := fmt.Fprintf(out, "%s: nothing to change, %s revision %s\n", who, stateText(now), revisionText(now))
-			return now.GetState() == configv1.ConfigState_CONFIG_STATE_APPLIED, err
+			_, err := fmt.Fprintf(out, "%s: nothing to change, %s revision %s\n", who, now.stateText(), now.revisionText())
+			return now.State == stateApplied, err
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			_, err := fmt.Fprintf(out, "%s: no answer yet; %s revision %s. Is it there (sonde agents), and does the change make a difference for it?\n",
-				who, stateText(now), revisionText(now))
+				who, now.stateText(), now.revisionText())
 			return false, err
 		}
 	}
 }
 
 // answered tells whether a status is the answer to what was changed since another one.
-func answered(before, now *configv1.ConfigStatus) bool {
-	if now == nil || now.GetState() == configv1.ConfigState_CONFIG_STATE_APPLYING {
+func answered(before, now *outcome) bool {
+	if now == nil || now.State == stateApplying {
 		return false
 	}
-	if before == nil || now.GetWantedRevision() > before.GetWantedRevision() {
+	if before == nil || now.Wanted > before.Wanted {
 		return true
 	}
 	// Confsync refuses without a new revision; that what was refused is well again needs none either.
-	return now.GetState() != before.GetState() || now.GetError() != before.GetError() ||
-		now.GetState() == configv1.ConfigState_CONFIG_STATE_FAILED && !proto.Equal(now.GetStatusTime(), before.GetStatusTime())
+	return now.State != before.State || now.Error != before.Error || now.State == stateFailed && now.Time != before.Time
 }
 
 // unchanged tells whether the row has these values already.
@@ -182,28 +175,27 @@ func unchanged(settings, columns map[string]*string) bool {
 // position is how an error tells where in a text it is, from 1.
 const position = `position (\d+)`
 
-func writeAnswer(out io.Writer, who string, s *configv1.ConfigStatus, columns map[string]*string) error {
-	if s.GetState() == configv1.ConfigState_CONFIG_STATE_APPLIED {
-		line := fmt.Sprintf("%s: APPLIED revision %d", who, s.GetRunningRevision())
-		if s.GetLatency() != nil {
-			line += fmt.Sprintf(" after %d ms", s.GetLatency().AsDuration().Milliseconds())
+func writeAnswer(out io.Writer, who string, o *outcome, columns map[string]*string) error {
+	if o.State != stateFailed {
+		line := fmt.Sprintf("%s: %s revision %d", who, o.stateText(), o.Running)
+		if o.LatencyMS != nil {
+			line += fmt.Sprintf(" after %d ms", *o.LatencyMS)
 		}
-		if s.GetWarning() != "" {
-			line += "; " + printable(s.GetWarning())
+		if o.Warning != "" {
+			line += "; " + printable(o.Warning)
 		}
 		_, err := fmt.Fprintln(out, line)
 		return err
 	}
-	line := fmt.Sprintf("%s: FAILED, revision %d goes on\n", who, s.GetRunningRevision())
-	if s.GetField() != "" {
-		line += "  " + printable(s.GetField()) + ": "
-	} else {
-		line += "  "
+	line := fmt.Sprintf("%s: FAILED, revision %d goes on\n  ", who, o.Running)
+	if o.Field != "" {
+		line += printable(o.Field) + ": "
 	}
-	line += printable(s.GetError()) + "\n"
-	if at := regexp.MustCompile(position).FindStringSubmatch(s.GetError()); at != nil && columns[s.GetField()] != nil {
-		if n, err := strconv.Atoi(at[1]); err == nil && n >= 1 && n <= len(*columns[s.GetField()])+1 {
-			line += "  " + printable(*columns[s.GetField()]) + "\n  " + strings.Repeat(" ", n-1) + "^\n"
+	line += printable(o.Error) + "\n"
+	if at := regexp.MustCompile(position).FindStringSubmatch(o.Error); at != nil && columns[o.Field] != nil {
+		wrong := *columns[o.Field]
+		if n, err := strconv.Atoi(at[1]); err == nil && n >= 1 && n <= len(wrong)+1 {
+			line += "  " + printable(wrong) + "\n  " + strings.Repeat(" ", n-1) + "^\n"
 		}
 	}
 	_, err := io.WriteString(out, line)
@@ -212,42 +204,43 @@ func writeAnswer(out io.Writer, who string, s *configv1.ConfigStatus, columns ma
 
 // writeStatus tells a row's status in words.
 func writeStatus(out io.Writer, r row) error {
-	if r.status == nil {
+	if r.Status == nil {
 		if r.Kind == kindGroup {
 			return nil
 		}
 		_, err := fmt.Fprintln(out, "  not answered yet")
 		return err
 	}
-	return writeAnswer(out, "status", r.status, r.Settings)
+	return writeAnswer(out, "status", r.Status, r.Settings)
 }
 
-func writeHistory(out io.Writer, attempts []*configv1.ConfigStatus, asJSON bool) error {
-	if asJSON {
-		for _, a := range attempts {
-			line, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(a)
+func writeHistory(out io.Writer, attempts []confsync.Record, asJSON bool) error {
+	const line = "%-26s  %8v  %-8s  %10s  %s\n"
+	if !asJSON {
+		if _, err := fmt.Fprintf(out, line, "TIME", "REVISION", "STATE", "LATENCY", "ERROR"); err != nil {
+			return err
+		}
+	}
+	for _, attempt := range attempts {
+		o := outcomeOf(attempt)
+		if asJSON {
+			text, err := json.Marshal(o)
 			if err != nil {
 				return err
 			}
-			if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
+			if _, err := fmt.Fprintf(out, "%s\n", text); err != nil {
 				return err
 			}
+			continue
 		}
-		return nil
-	}
-	const line = "%-24s  %8v  %-8s  %10s  %s\n"
-	if _, err := fmt.Fprintf(out, line, "TIME", "REVISION", "STATE", "LATENCY", "ERROR"); err != nil {
-		return err
-	}
-	for _, a := range attempts {
-		latency, wrong := "", printable(a.GetError())
-		if a.GetLatency() != nil {
-			latency = strconv.FormatInt(a.GetLatency().AsDuration().Milliseconds(), 10) + " ms"
+		latency, wrong := "", printable(o.Error)
+		if o.LatencyMS != nil {
+			latency = strconv.FormatInt(*o.LatencyMS, 10) + " ms"
 		}
-		if a.GetField() != "" {
-			wrong = printable(a.GetField()) + ": " + wrong
+		if o.Field != "" {
+			wrong = printable(o.Field) + ": " + wrong
 		}
-		if _, err := fmt.Fprintf(out, line, a.GetStatusTime().AsTime().Format("2006-01-02 15:04:05.000"), a.GetWantedRevision(), stateText(a), latency, wrong); err != nil {
+		if _, err := fmt.Fprintf(out, line, printable(o.Time), o.Wanted, o.stateText(), latency, wrong); err != nil {
 			return err
 		}
 	}
@@ -262,25 +255,28 @@ func (c *configFlags) complete(cmd *cobra.Command, args []string, _ string) ([]c
 		return nil, none
 	}
 	defer func() { _ = t.Close() }() // there is nobody to tell
+	var offers []cobra.Completion
+	if len(args) > 0 {
+		if cmd.Name() != "set" {
+			return nil, none
+		}
+		columns, err := t.Columns(cmd.Context(), tableOf(c.kind()))
+		if err != nil {
+			return nil, none
+		}
+		for _, column := range columns {
+			offers = append(offers, column+"=")
+		}
+		return offers, none | cobra.ShellCompDirectiveNoSpace
+	}
 	all, err := rows(cmd.Context(), t)
 	if err != nil {
 		return nil, none
 	}
-	var offers []cobra.Completion
 	for _, r := range all {
-		switch {
-		case r.Kind != c.kind():
-		case len(args) == 0:
+		if r.Kind == c.kind() {
 			offers = append(offers, r.Name)
-		case r.Name == args[0] && cmd.Name() == "set":
-			for _, column := range slices.Sorted(maps.Keys(r.Settings)) {
-				offers = append(offers, column+"=")
-			}
 		}
-	}
-	if len(args) > 0 {
-		none |= cobra.ShellCompDirectiveNoSpace
 	}
 	return offers, none
 }
-
