@@ -135,7 +135,8 @@ func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tabl
 		if answered(before.Status, now) {
 			return now.State == stateApplied, writeAnswer(out, who, now, columns)
 		}
-		if unchanged(before.Settings, columns) && now != nil {
+		// What was refused is tried again when its row is touched; what is in force is not.
+		if unchanged(before.Settings, columns) && now != nil && now.State != stateFailed {
 			_, err := fmt.Fprintf(out, "%s: nothing to change, %s revision %s\n", who, now.stateText(), now.revisionText())
 			return now.State == stateApplied, err
 		}
@@ -173,7 +174,7 @@ func unchanged(settings, columns map[string]*string) bool {
 }
 
 // position is how an error tells where in a text it is, from 1.
-const position = `position (\d+)`
+const position = `at character (\d+)`
 
 func writeAnswer(out io.Writer, who string, o *outcome, columns map[string]*string) error {
 	if o.State != stateFailed {

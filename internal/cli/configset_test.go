@@ -29,7 +29,7 @@ func TestAnswerShowsWhereAFilterIsWrong(t *testing.T) {
 	latency := int64(38)
 	failed := &outcome{
 		State: stateFailed, Wanted: 3, Running: 3,
-		Field: "filter", Error: "position 5: syntax error near \"prot\"",
+		Field: "filter", Error: "syntax error at character 5 (\"prot\")",
 	}
 	for name, test := range map[string]struct {
 		status  *outcome
@@ -37,11 +37,11 @@ func TestAnswerShowsWhereAFilterIsWrong(t *testing.T) {
 		want    string
 	}{
 		"caret": {failed, map[string]*string{"filter": pointer("tcp prot 443")},
-			"agent a: FAILED, revision 3 goes on\n  filter: position 5: syntax error near \"prot\"\n  tcp prot 443\n      ^\n"},
+			"agent a: FAILED, revision 3 goes on\n  filter: syntax error at character 5 (\"prot\")\n  tcp prot 443\n      ^\n"},
 		"text is not ours": {failed, map[string]*string{"filter": pointer("x")},
-			"agent a: FAILED, revision 3 goes on\n  filter: position 5: syntax error near \"prot\"\n"},
+			"agent a: FAILED, revision 3 goes on\n  filter: syntax error at character 5 (\"prot\")\n"},
 		"another column": {failed, map[string]*string{"device": pointer("eth0")},
-			"agent a: FAILED, revision 3 goes on\n  filter: position 5: syntax error near \"prot\"\n"},
+			"agent a: FAILED, revision 3 goes on\n  filter: syntax error at character 5 (\"prot\")\n"},
 		"applied": {&outcome{State: stateApplied, Running: 4, LatencyMS: &latency, Warning: "eth1: is down"}, nil, "agent a: APPLIED revision 4 after 38 ms; eth1: is down\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

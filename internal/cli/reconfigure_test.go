@@ -137,7 +137,7 @@ func TestFilterChangesLoseNothing(t *testing.T) {
 		now = a.status("agent", "local")
 		return now.state == "FAILED"
 	})
-	if now.field != "filter" || !strings.Contains(now.wrong, "position 5") || now.running != before.running {
+	if now.field != "filter" || !strings.Contains(now.wrong, "at character 5") || now.running != before.running {
 		t.Errorf("got %+v", now)
 	}
 	c.pass(m, flood/2)
