@@ -1,7 +1,6 @@
 package inference_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,7 +12,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	kservev2 "sonde.example/gen/go/inference"
 	configv1 "sonde.example/gen/go/sonde/config/v1"
@@ -22,94 +20,9 @@ import (
 	"sonde.example/inference"
 	"sonde.example/inference/model/modeltest"
 	"sonde.example/internal/config"
-	"sonde.example/internal/confstore"
+	"sonde.example/internal/config/configtest"
 	"sonde.example/internal/feature"
 )
-
-// table stands for confsync and the operator behind it.
-type table struct {
-	t        *testing.T
-	store    *confstore.Memory
-	keys     config.Keys
-	revision uint64
-	term     confstore.Term
-}
-
-func newTable(t *testing.T) *table {
-	t.Helper()
-	keys, err := config.NewKeys(config.DefaultRoot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &table{t: t, store: confstore.NewMemory(), keys: keys}
-	if o.term, err = o.store.Lead(t.Context(), "test"); err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func (o *table) publish(value []byte) {
-	o.t.Helper()
-	if _, err := o.term.Checkpoint(o.t.Context()); err != nil {
-		o.t.Fatal(err)
-	}
-	change := confstore.Change{Key: o.keys.Config(config.RoleInference, config.DefaultName), Value: value}
-	if err := o.term.Publish(o.t.Context(), []confstore.Change{change}, fmt.Append(nil, o.revision)); err != nil {
-		o.t.Fatal(err)
-	}
-}
-
-// set publishes a configuration and waits until the daemon has said what became of it.
-func (o *table) set(c *configv1.ServiceConfig) *configv1.ConfigStatus {
-	o.t.Helper()
-	o.revision++
-	value, err := config.EncodeService(&configv1.PublishedServiceConfig{
-		Schema: config.Schema, Role: config.RoleInference, Name: config.DefaultName, Revision: o.revision, Hash: config.HashService(c),
-		CommitTime: timestamppb.Now(), Config: c,
-	})
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	o.publish(value)
-	return o.wait()
-}
-
-// wait returns the status of the newest revision once it is final.
-func (o *table) wait() *configv1.ConfigStatus {
-	o.t.Helper()
-	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
-	defer cancel()
-	for stamp := uint64(0); ; {
-		entry, err := o.store.Next(ctx, o.keys.Status(config.RoleInference, config.DefaultName), stamp)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		stamp = entry.Stamp
-		s, _, err := config.DecodeStatus(entry.Value)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		if s.GetWantedRevision() == o.revision && s.GetState() != configv1.ConfigState_CONFIG_STATE_APPLYING {
-			return s
-		}
-	}
-}
-
-func (o *table) mustApply(c *configv1.ServiceConfig) {
-	o.t.Helper()
-	if s := o.set(c); s.GetState() != configv1.ConfigState_CONFIG_STATE_APPLIED || s.GetRunningRevision() != o.revision {
-		o.t.Fatalf("got %v", s)
-	}
-}
-
-func (o *table) mustFail(c *configv1.ServiceConfig, field, text string) {
-	o.t.Helper()
-	running := o.revision
-	if s := o.set(c); s.GetState() != configv1.ConfigState_CONFIG_STATE_FAILED || s.GetField() != field ||
-		!strings.Contains(s.GetError(), text) || s.GetRunningRevision() >= o.revision {
-		o.t.Errorf("got %v, want field %s and %q, revision %d running", s, field, text, running)
-	}
-}
 
 // versions has versions 1 and 2, which differ, 3, which is 2 again, and 4, which must not be served.
 func versions(t *testing.T) fstest.MapFS {
@@ -121,12 +34,12 @@ func versions(t *testing.T) fstest.MapFS {
 }
 
 // configured starts a daemon that follows a table. Its flags name another model, for the newest version of this one is bad.
-func configured(t *testing.T) (*daemon, *table) {
+func configured(t *testing.T) (*daemon, *configtest.Services) {
 	t.Helper()
-	o := newTable(t)
+	o := configtest.NewServices(t, config.RoleInference)
 	all := versions(t)
 	d := start(t, func(c *inference.Config) {
-		c.BuiltIn, c.Store, c.State = all, o.store, t.TempDir()
+		c.BuiltIn, c.Store, c.State = all, o.Store, t.TempDir()
 		c.Model = "other"
 	})
 	return d, o
@@ -134,7 +47,7 @@ func configured(t *testing.T) (*daemon, *table) {
 
 func TestAConfigurationChangesTheVersionUnderLoad(t *testing.T) {
 	d, o := configured(t)
-	o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
 	service := kservev2.NewGRPCInferenceServiceClient(d.dial(d.certs.Service))
 	stop, ended := make(chan struct{}), make(chan map[string]int, 4)
 	for range cap(ended) {
@@ -157,7 +70,7 @@ func TestAConfigurationChangesTheVersionUnderLoad(t *testing.T) {
 		}()
 	}
 	for n := range 6 {
-		o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: strconv.Itoa(2 - n%2)})
+		o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: strconv.Itoa(2 - n%2)})
 		r, err := service.ModelInfer(t.Context(), request(t, 1, 1))
 		if err != nil || r.GetModelVersion() != strconv.Itoa(2-n%2) {
 			t.Errorf("answered by %q, %v", r.GetModelVersion(), err)
@@ -185,13 +98,13 @@ func TestAConfigurationChangesTheVersionUnderLoad(t *testing.T) {
 
 func TestAVersionThatDoesNotLoadChangesNothing(t *testing.T) {
 	d, o := configured(t)
-	o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
-	o.mustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "4"}, "model_version", "built in/sonde/4/model.onnx")
-	o.mustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "9"}, "model_version", "no version 9, there are [1 2 3 4]")
-	o.mustFail(&configv1.ServiceConfig{Model: "nothing"}, "model", `no model "nothing"`)
-	o.mustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", ShadowVersion: "4"}, "shadow_version", "sonde/4")
-	o.mustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", CanaryVersion: "4", CanaryPercent: 5}, "canary_version", "sonde/4")
-	o.mustFail(&configv1.ServiceConfig{SessionBytes: 1 << 30}, "session_bytes", "inference")
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "4"}, "model_version", "built in/sonde/4/model.onnx")
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "9"}, "model_version", "no version 9, there are [1 2 3 4]")
+	o.MustFail(&configv1.ServiceConfig{Model: "nothing"}, "model", `no model "nothing"`)
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", ShadowVersion: "4"}, "shadow_version", "sonde/4")
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", CanaryVersion: "4", CanaryPercent: 5}, "canary_version", "sonde/4")
+	o.MustFail(&configv1.ServiceConfig{SessionBytes: 1 << 30}, "session_bytes", "inference")
 	service := kservev2.NewGRPCInferenceServiceClient(d.dial(d.certs.Service))
 	r, err := service.ModelInfer(t.Context(), request(t, 1, 1))
 	if err != nil || r.GetModelVersion() != "1" {
@@ -216,7 +129,7 @@ func TestAVersionThatDoesNotLoadChangesNothing(t *testing.T) {
 
 func TestTheCanaryAnswersItsShare(t *testing.T) {
 	d, o := configured(t)
-	o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1", CanaryVersion: "2", CanaryPercent: 20})
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1", CanaryVersion: "2", CanaryPercent: 20})
 	service := kservev2.NewGRPCInferenceServiceClient(d.dial(d.certs.Service))
 	answered, by := map[string]int{}, map[uint64]string{}
 	const rows = 1000
@@ -266,7 +179,7 @@ func TestTheCanaryAnswersItsShare(t *testing.T) {
 		!strings.Contains(text, `sonde_inference_rows_total{model="sonde",version="2"}`) {
 		t.Error("the metrics do not tell of the canary")
 	}
-	o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"})
 	for seed := range uint64(50) {
 		if got := ask(seed); got != "1" {
 			t.Errorf("without a canary %s answered", got)
@@ -295,7 +208,7 @@ func TestTheShadowIsComparedAndNeverAnswers(t *testing.T) {
 	const requests, rows = 40, 5
 	run := func(shadow string) {
 		t.Helper()
-		o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", ShadowVersion: shadow})
+		o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", ShadowVersion: shadow})
 		for seed := range uint64(requests) {
 			r, err := service.ModelInfer(t.Context(), request(t, rows, seed))
 			if err != nil || r.GetModelVersion() != "2" {
@@ -322,15 +235,15 @@ func TestTheShadowIsComparedAndNeverAnswers(t *testing.T) {
 }
 
 func TestWhatTheConfigurationLeavesOpenTheFlagsSay(t *testing.T) {
-	o := newTable(t)
-	d := start(t, func(c *inference.Config) { c.BuiltIn, c.Store = versions(t), o.store; c.Model = "other" })
-	o.mustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2"})
+	o := configtest.NewServices(t, config.RoleInference)
+	d := start(t, func(c *inference.Config) { c.BuiltIn, c.Store = versions(t), o.Store; c.Model = "other" })
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2"})
 	client := inferencev1.NewClassifierServiceClient(d.dial(d.certs.Viewer))
 	m, err := client.GetModel(t.Context(), &inferencev1.GetModelRequest{})
 	if err != nil || m.GetModel() != "sonde" || m.GetVersion() != "2" {
 		t.Errorf("serves %s %s, %v", m.GetModel(), m.GetVersion(), err)
 	}
-	o.mustApply(&configv1.ServiceConfig{}) // everything is inherited from the flags
+	o.MustApply(&configv1.ServiceConfig{}) // everything is inherited from the flags
 	m, err = client.GetModel(t.Context(), &inferencev1.GetModelRequest{})
 	if err != nil || m.GetModel() != "other" {
 		t.Errorf("serves %s %s, %v", m.GetModel(), m.GetVersion(), err)
