@@ -172,7 +172,11 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 	a.probe = uplink.ProbeOptions{
 		Certificates: a.certificates, ServerName: a.config.ServerName, Dialer: o.Dialer, OnConnect: a.guard.OnConnect,
 	}
-	if err := newMetrics(reg, a); err != nil {
+	err = newMetrics(reg, a)
+	if err == nil && a.reload != nil {
+		err = reg.Register(a.reload.follower.Metrics("agent"))
+	}
+	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if a.config.Admin != "" {

@@ -130,6 +130,9 @@ func (a *Agent) checkCaptures(ctx context.Context) error {
 
 // checkDevices captures for a moment, so that what is wrong with a device or the filter is known before anything starts.
 func (a *Agent) checkDevices() error {
+	if len(a.flags.points) == 0 {
+		return nil
+	}
 	set, err := a.live.open()
 	if err != nil {
 		return fmt.Errorf("--capture: %w", err)

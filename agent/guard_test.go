@@ -49,6 +49,9 @@ func TestConnectionsAreLeftOutBeforeTheyAreMade(t *testing.T) {
 			t.Errorf("after its time: %v, %v", s.devices.Flows(), err)
 		}
 		s.stop()
+		if _, err := s.guard.OnConnect(40000, collectorAddress); err != nil {
+			t.Errorf("what was captured cannot go up any more: %v", err)
+		}
 	})
 }
 

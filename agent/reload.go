@@ -38,7 +38,7 @@ const (
 
 // openReload opens the store, if there is to be one.
 func (a *Agent) openReload(ctx context.Context, given confstore.Client, log *slog.Logger) (err error) {
-	if given == nil && a.config.ConfigStore == "" {
+	if a.live == nil || given == nil && a.config.ConfigStore == "" {
 		return nil
 	}
 	r := &reload{agent: a, store: given}
@@ -73,7 +73,9 @@ func (r *reload) close() error {
 // it is known where to.
 func (a *Agent) control(ctx context.Context) error {
 	if a.reload == nil || !a.reload.follower.Boot(ctx) && ctx.Err() == nil {
-		if err := a.enforce(ctx, a.flags); err != nil {
+		if err := a.enforce(ctx, a.flags); errors.Is(err, errEnded) {
+			return nil // it says itself why
+		} else if err != nil {
 			return err
 		}
 		if len(a.flags.points) == 0 {

@@ -4,12 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,12 +45,8 @@ const (
 // following is an agent on devices in memory that follows a configuration.
 type following struct {
 	*agent.Agent
-	t        *testing.T
-	store    confstore.Store
-	term     confstore.Term
-	keys     config.Keys
-	revision uint64
 	devices  *capturetest.Live
+	set      watched
 	registry *prometheus.Registry
 	stop     func()
 }
@@ -143,15 +145,17 @@ func (w *world) start(store confstore.Client, names ...string) *following {
 	for _, name := range names {
 		links[name] = packet.LinkEthernet
 	}
-	f := &following{t: w.t, devices: capturetest.NewLive(links), registry: prometheus.NewPedanticRegistry()}
-	opened := 0
+	f := &following{devices: capturetest.NewLive(links), registry: prometheus.NewPedanticRegistry()}
+	f.set.Live = f.devices
+	first := true
 	a, err := agent.Open(w.t.Context(), w.config, testenv.Log(w.t), f.registry, agent.Options{
 		Dialer: w.dial, Store: store,
 		OpenLive: func() (capture.Live, error) {
-			if opened++; opened == 1 { // to check the flags
+			if first && len(w.config.Captures) > 0 { // to check the flags
+				first = false
 				return capturetest.NewLive(links), nil
 			}
-			return f.devices, nil
+			return &f.set, nil
 		},
 	})
 	if err != nil {
@@ -169,6 +173,25 @@ func (w *world) start(store confstore.Client, names ...string) *following {
 	})
 	w.t.Cleanup(f.stop)
 	return f
+}
+
+// watched is a set that notes what is asked of it, and refuses to leave connections out as long as it is told to.
+type watched struct {
+	*capturetest.Live
+	replaced, excluded, refuse atomic.Int64
+}
+
+func (w *watched) Replace(points []capture.Point) ([]int, error) {
+	w.replaced.Add(1)
+	return w.Live.Replace(points)
+}
+
+func (w *watched) Exclude(flows []capture.Flow) error {
+	w.excluded.Add(1)
+	if w.refuse.Add(-1) >= 0 {
+		return errors.New("no room in the program")
+	}
+	return w.Live.Exclude(flows)
 }
 
 func numbered(number int) []byte {
@@ -192,7 +215,8 @@ func program(t *testing.T, text string, link packet.LinkType, takes uint32) *con
 func TestAConfigurationIsPutInForceAsAWhole(t *testing.T) {
 	w := newWorld(t)
 	collector := uplinktest.New()
-	w.serve(map[string]*uplinktest.Collector{"collector.test:7443": collector})
+	second := uplinktest.New()
+	w.serve(map[string]*uplinktest.Collector{"collector.test:7443": collector, "second.test:7443": second})
 	f := w.start(w.store, "eth0", "eth1")
 	revision := w.publish(&configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0", "afpacket:eth1"}, HeadPackets: proto.Uint32(0), SpoolBytes: 9 << 20})
 	status := w.status(revision)
@@ -220,6 +244,7 @@ func TestAConfigurationIsPutInForceAsAWhole(t *testing.T) {
 		{"filter", &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, Filter: "udp prot 53"}, nil, "udp prot 53"},
 		{"filter", &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, Filter: text}, []*configv1.Program{{LinkType: 1, Instructions: []byte{1, 2, 3}}}, "program"},
 		{"collector", &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, Collector: "elsewhere.test:1"}, nil, "elsewhere.test:1"},
+		{"device", &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth7"}, Collector: "second.test:7443"}, nil, "eth7"},
 		{"spool_bytes", &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, SpoolBytes: 1}, nil, "1"},
 	} {
 		bad := w.status(w.publish(test.config, test.programs...))
@@ -229,6 +254,9 @@ func TestAConfigurationIsPutInForceAsAWhole(t *testing.T) {
 		if got := f.devices.Points(); !slices.Equal(got, []string{"afpacket:eth0", "afpacket:eth1"}) {
 			t.Errorf("%s: captures at %q", test.field, got)
 		}
+	}
+	if lane := second.Lane(t, 7, 0, now); len(lane.Hellos) > 0 {
+		t.Error("a configuration that was refused moved the uplink")
 	}
 	// The program that came with the text is the one in force, not what this binary makes of the text.
 	revision = w.publish(&configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, Filter: text}, program(t, text, packet.LinkEthernet, 0))
@@ -248,6 +276,11 @@ func TestAConfigurationIsPutInForceAsAWhole(t *testing.T) {
 	if status := w.status(revision); status.GetState() != applied || len(f.devices.Points()) != 0 {
 		t.Errorf("status %v, captures at %q", status, f.devices.Points())
 	}
+	replaced := f.set.replaced.Load()
+	if status := w.status(w.publish(&configv1.AgentConfig{Enabled: proto.Bool(false)})); status.GetState() != applied || f.set.replaced.Load() != replaced {
+		t.Errorf("status %v, the capture was touched %d times for nothing", status, f.set.replaced.Load()-replaced)
+	}
+	revision++
 	f.stop()
 	settled(t, f.Ledger(), collector.Lane(t, 7, 0, now))
 	if got := metric(t, f.registry, "sonde_agent_config_revision"); got != float64(revision) {
@@ -299,11 +332,136 @@ func TestTheLastGoodConfigurationIsEnoughToStart(t *testing.T) {
 	w.config.Epoch = 8
 	f = w.start(away{w.store}, "eth0")
 	for !f.devices.Send("eth0", numbered(1)) {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // until it captures
+		runtime.Gosched()
 	}
 	lane := collector.Lane(t, 8, 0, func(l uplinktest.Lane) bool { return len(l.Batches) > 0 })
 	if got := lane.Hellos[0].GetConfigRevision(); got != revision || lane.Batches[0].GetConfigRevision() != revision {
 		t.Errorf("revision %d in hello, %d in the batch, want %d", got, lane.Batches[0].GetConfigRevision(), revision)
 	}
 	f.stop()
+}
+
+func TestADeletedConfigurationHasItsGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		collector := uplinktest.New()
+		w.serve(map[string]*uplinktest.Collector{"collector.test:7443": collector})
+		f := w.start(w.store, "eth0")
+		c := &configv1.AgentConfig{CapturePoints: []string{"afpacket:eth0"}, HeadPackets: proto.Uint32(0)}
+		w.status(w.publish(c))
+		if !f.devices.Send("eth0", numbered(1)) {
+			t.Error("nothing is captured")
+		}
+		w.write(nil)
+		time.Sleep(20 * time.Second)
+		w.status(w.publish(c)) // deleted and inserted
+		time.Sleep(20 * time.Second)
+		w.write(nil)
+		time.Sleep(29 * time.Second)
+		if !f.devices.Send("eth0", numbered(2)) {
+			t.Error("nothing is captured within the grace")
+		}
+		time.Sleep(2 * time.Second)
+		if f.devices.Send("eth0", numbered(3)) {
+			t.Error("it is captured after the grace")
+		}
+		w.status(w.publish(c))
+		if !f.devices.Send("eth0", numbered(4)) {
+			t.Error("nothing is captured after the configuration came back")
+		}
+		time.Sleep(time.Second)
+		f.stop()
+		settled(t, f.Ledger(), collector.Lane(t, 7, 0, now))
+		if c := f.Ledger().Lanes[0].Counters; c.GetAccepted() != 3 {
+			t.Errorf("got %v", c)
+		}
+	})
+}
+
+// TestAnAgentThatCannotLeaveItsUplinkOutDoesNotConnect has a collector on a real port, for only then is there something to
+// leave out.
+func TestAnAgentThatCannotLeaveItsUplinkOutDoesNotConnect(t *testing.T) {
+	w := newWorld(t)
+	collector := uplinktest.New()
+	dial, _ := collector.Serve(t, testenv.Source(t, w.certificates.Service))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.config.Captures, w.config.Collectors = []string{"afpacket:eth0"}, []string{listener.Addr().String()}
+	var f *following
+	ready := make(chan struct{})
+	leftOut := make(chan error, 16)
+	var relays sync.WaitGroup
+	relays.Go(func() {
+		<-ready
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			flow := capture.Flow{
+				Local:  netip.AddrPortFrom(netip.IPv4Unspecified(), conn.RemoteAddr().(*net.TCPAddr).AddrPort().Port()),
+				Remote: listener.Addr().(*net.TCPAddr).AddrPort(),
+			}
+			switch {
+			case !slices.Contains(f.devices.Flows(), flow):
+				err = fmt.Errorf("%v is captured: left out are %v", flow, f.devices.Flows())
+			case f.set.excluded.Load() < 3:
+				err = fmt.Errorf("connected at attempt %d", f.set.excluded.Load())
+			}
+			leftOut <- err
+			relays.Go(func() { relay(t, conn, dial) })
+		}
+	})
+	links := map[string]packet.LinkType{"eth0": packet.LinkEthernet}
+	f = &following{devices: capturetest.NewLive(links)}
+	f.set.Live = f.devices
+	f.set.refuse.Store(2)
+	close(ready)
+	first := true
+	a, err := agent.Open(t.Context(), w.config, testenv.Log(t), prometheus.NewPedanticRegistry(), agent.Options{OpenLive: func() (capture.Live, error) {
+		if first {
+			first = false
+			return capturetest.NewLive(links), nil
+		}
+		return &f.set, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	if err := <-leftOut; err != nil {
+		t.Error(err)
+	}
+	f.devices.Send("eth0", numbered(1))
+	collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool { return len(l.Batches) > 0 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	relays.Wait()
+}
+
+// relay copies a connection to a collector in memory, both ways, until one side ends.
+func relay(t *testing.T, conn net.Conn, dial dialer) {
+	t.Helper()
+	inner, err := dial(t.Context(), "")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var copies sync.WaitGroup
+	for _, way := range [][2]net.Conn{{conn, inner}, {inner, conn}} {
+		copies.Go(func() {
+			_, err := io.Copy(way[0], way[1])
+			_ = errors.Join(err, way[0].Close()) // how it ends is the agent's business
+		})
+	}
+	copies.Wait()
 }
