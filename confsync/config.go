@@ -69,7 +69,7 @@ func (c *Config) validate(store bool) error {
 		}
 	}
 	if store {
-		if err := checkStore(c.ConfigStore); err != nil {
+		if _, _, _, err := parseStore(c.ConfigStore); err != nil {
 			bad = append(bad, fmt.Errorf("--config-store: %w", err))
 		}
 		bad = append(bad, c.TLS.Validate())

@@ -65,7 +65,11 @@ func (d *Confsync) open(ctx context.Context, c *Config, reg *prometheus.Registry
 		}
 		d.closers = append(d.closers, d.admin.Close)
 	}
-	store, root := o.Store, config.DefaultRoot
+	store := o.Store
+	keys, err := config.NewKeys(config.DefaultRoot)
+	if err != nil {
+		return err
+	}
 	if store == nil {
 		if d.certs, err = mtls.Open(c.TLS, d.log); err != nil {
 			return err
@@ -73,14 +77,10 @@ func (d *Confsync) open(ctx context.Context, c *Config, reg *prometheus.Registry
 		if err := d.certs.Require(mtls.RoleService); err != nil {
 			return err
 		}
-		if store, root, err = openStore(ctx, c.ConfigStore, d.certs, d.log); err != nil {
+		if store, keys, err = openStore(ctx, c.ConfigStore, d.certs, d.log); err != nil {
 			return fmt.Errorf("--config-store: %w", err)
 		}
 		d.closers = append(d.closers, store.Close)
-	}
-	keys, err := config.NewKeys(root)
-	if err != nil {
-		return fmt.Errorf("--config-store: %w", err)
 	}
 	if d.source, err = openSource(ctx, c.Database); err != nil {
 		return fmt.Errorf("--database: %w", err)

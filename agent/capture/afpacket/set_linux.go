@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -252,25 +253,28 @@ func (p *point) choose(d device, flows []capture.Flow) ([]bpf.RawInstruction, er
 
 // commit makes next the points. Nothing in it can fail.
 func (s *Set) commit(next []*point, fresh []*ring) []int {
-	now := time.Now()
-	// From this moment on every packet that is stamped passes the new rings, and until well after it the old ones.
-	boundary := max(now.UnixNano(), s.opened.Add(stampDelay).UnixNano())
-	replaced := false
+	var old []*ring
 	for _, r := range s.rings {
-		if r.ending.is() {
-			continue
-		}
 		if i := slices.IndexFunc(next, func(p *point) bool { return p.ring == r }); i >= 0 {
 			r.point = next[i]
-			continue
+		} else if !r.ending.is() {
+			old = append(old, r)
 		}
-		replaced = true
-		r.until = boundary
+	}
+	if early := time.Until(s.opened.Add(stampDelay)); early > 0 && len(old) > 0 {
+		<-time.After(early) // both are at work meanwhile
+	}
+	// From this moment on every packet that is stamped passes the new rings, and until well after it the old ones.
+	now := time.Now()
+	for _, r := range old {
+		r.until = now.UnixNano()
 		r.end(now, overlap)
 	}
-	if replaced {
-		for _, r := range fresh {
-			r.from = boundary
+	for _, r := range fresh {
+		for _, ending := range s.rings {
+			if ending.until != math.MaxInt64 {
+				r.from = max(r.from, ending.until)
+			}
 		}
 	}
 	numbers := make([]int, len(next))

@@ -20,7 +20,8 @@ const (
 	// overlap is how long an old ring goes on beside the new ones. A packet may come to the rings later than its stamp says,
 	// for it waits in a queue of its processor in between.
 	overlap = 200 * time.Millisecond
-	// stampDelay is how long after the first SO_TIMESTAMPNS of a host the kernel may still not stamp: it begins in a work queue.
+	// stampDelay is how long after the first SO_TIMESTAMPNS of a host the kernel may still not stamp, since it begins to in a
+	// work queue. Old devices are not given up earlier after Open.
 	stampDelay = 50 * time.Millisecond
 )
 
