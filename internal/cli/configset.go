@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -135,10 +136,9 @@ func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tabl
 		if answered(before.Status, now) {
 			return now.State == stateApplied, writeAnswer(out, who, now, columns)
 		}
-		// What was refused is tried again when its row is touched; what is in force is not.
-		if unchanged(before.Settings, columns) && now != nil && now.State != stateFailed {
-			_, err := fmt.Fprintf(out, "%s: nothing to change, %s revision %s\n", who, now.stateText(), now.revisionText())
-			return now.State == stateApplied, err
+		if unchanged(before.Settings, columns) && now != nil {
+			_, err := fmt.Fprintf(out, "%s: nothing to change\n", who)
+			return now.State == stateApplied, errors.Join(err, writeAnswer(out, who, now, columns))
 		}
 		select {
 		case <-ticker.C:

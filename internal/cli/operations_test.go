@@ -50,7 +50,7 @@ func examplesOf(t *testing.T, path string) []*example {
 		switch {
 		case isFence && fence == "":
 			fence, body = mark, nil
-			if words := strings.Fields(mark); words[0] == "sh" {
+			if words := strings.Fields(mark); len(words) > 0 && words[0] == "sh" {
 				words = append(words, "", "")
 				all = append(all, &example{line: number + 1, kind: words[1], tool: words[2]})
 			}
