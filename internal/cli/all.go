@@ -133,7 +133,8 @@ func (e *everything) validate() error {
 	e.collector.ConfigStore, e.collector.State, e.collector.TLS = store, e.path("collector"), service
 	e.collector.Inference, e.collector.Results = e.inference.Listen, "sqlite:"+e.path("results.db")
 	e.agent.ConfigStore, e.agent.State, e.agent.Certificates = store, e.path("agent"), e.certificate("agent-"+agentName)
-	e.agent.Collectors, e.agent.Version, e.inference.Version = []string{e.collector.Listen}, Version(), Version()
+	e.agent.Collectors = []string{e.collector.Listen}
+	e.agent.Version, e.collector.Version, e.inference.Version = Version(), Version(), Version()
 	if files := e.files(); len(files) > 0 { // they are read once, as they are; a row is for what goes on
 		e.agent.Captures, e.agent.ConfigStore = files, ""
 	}

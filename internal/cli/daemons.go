@@ -79,6 +79,7 @@ and serve them. Every flag can be set by an environment variable, for example SO
 		`  sonde collector --inference inference.example.net:8001 --results sqlite:/var/lib/sonde/results.db \
     --tls-ca ca.crt --tls-certificate service-collector.crt --tls-key service-collector.key`,
 		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
+			config.Version = Version()
 			return collector.Open(ctx, config, log, reg)
 		})
 }
