@@ -182,6 +182,26 @@ func TestLivePacketsInTheRingAreNotOvertaken(t *testing.T) {
 	})
 }
 
+func TestLiveTimeWaitsForABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, nil, "afpacket:eth0", "afpacket:eth1")
+		begin := time.Now()
+		s.devices.SendAt("eth0", udpFrame(1), begin, capture.Inbound)
+		time.Sleep(58 * time.Second)
+		for time.Since(begin) < 63*time.Second { // the rings are read five seconds late
+			s.devices.SendAt("eth1", udpFrame(2), time.Now().Add(-5*time.Second), capture.Inbound)
+			time.Sleep(50 * time.Millisecond)
+		}
+		s.devices.SendAt("eth0", udpFrame(1), begin.Add(59*time.Second), capture.Inbound)
+		time.Sleep(time.Second)
+		sessions, _ := s.out.sessions()
+		if len(sessions) != 2 {
+			t.Errorf("%d sessions, want one at each point", len(sessions))
+		}
+		s.stop()
+	})
+}
+
 // slow is a set that supplies nothing until it is let.
 type slow struct {
 	*capturetest.Live
