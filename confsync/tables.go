@@ -226,9 +226,12 @@ func settable(ctx context.Context, q queryer, table change.Table) (_ []string, e
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		return slices.Contains([]string{"id", "role", "name", "rev", "updated_at"}, name)
-	}), err
+	}), rows.Err()
 }
 
 // query returns all rows of a query.

@@ -104,6 +104,8 @@ func TestReplaceTakesTheOldRowAway(t *testing.T) {
 			if _, touched := f.Rows["service_config/2"]; touched {
 				t.Error("the same name of another role went too")
 			}
+			h.Exec(t, "INSERT INTO agent_config (name, filter) VALUES ('a', 'up') ON CONFLICT (name) DO UPDATE SET filter = excluded.filter")
+			f.Await(t, "insert or update", func() bool { return changetest.Text(f.Rows["agent_config/4"], "filter") == "up" })
 			// A statement that ignores the conflict changes nothing, and what it noted does no harm.
 			h.Exec(t, "INSERT OR IGNORE INTO agent_config (name, filter) VALUES ('a', 'ignored')", "UPDATE agent_config SET filter = 'end' WHERE id = 3")
 			f.Await(t, "the end", func() bool { return changetest.Text(f.Rows["agent_config/3"], "filter") == "end" })
