@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,6 +81,10 @@ type Agent struct {
 	flags        *settings                // what the flags alone say
 	running      atomic.Pointer[settings] // in force
 	reload       *reload                  // nil without a store
+	probe        uplink.ProbeOptions
+	enforced     bool          // settings are in force; of the goroutine of control
+	begun        chan struct{} // closed when they are
+	begin        func()        // closes it
 
 	waiting   atomic.Pointer[map[string]string] // why capture points wait for their device
 	sent      atomic.Uint64                     // bytes of batches lent to the uplinks
@@ -99,7 +104,8 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes)}
+	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes), begun: make(chan struct{})}
+	a.begin = sync.OnceFunc(func() { close(a.begun) })
 	a.sources = sources{opener: o.OpenCapture, filter: config.Filter, programs: map[packet.LinkType]compiled{}}
 	for a.epoch == 0 {
 		a.epoch = randomEpoch()
@@ -141,6 +147,9 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 			return err
 		}
 	}
+	if err := a.openReload(ctx, o.Store, log); err != nil {
+		return err
+	}
 	a.books = newBooks(a.config.Lanes, a.state)
 	a.pump = newPump(a, o.BatchBytes)
 	if a.live != nil {
@@ -155,11 +164,19 @@ func (a *Agent) open(ctx context.Context, log *slog.Logger, reg *prometheus.Regi
 			OnWelcome:   a.welcomed,
 			OnEnough:    func(numbers []uint64) { a.enough.add(lane, numbers) },
 			OnState:     func(connected bool, reason string) { a.onState(lane, connected, reason) },
+			OnConnect:   a.guard.OnConnect,
 			Dialer:      o.Dialer,
 			WaitDurable: a.config.WaitDurable,
 		}))
 	}
-	if err := newMetrics(reg, a); err != nil {
+	a.probe = uplink.ProbeOptions{
+		Certificates: a.certificates, ServerName: a.config.ServerName, Dialer: o.Dialer, OnConnect: a.guard.OnConnect,
+	}
+	err = newMetrics(reg, a)
+	if err == nil && a.reload != nil {
+		err = reg.Register(a.reload.follower.Metrics("agent"))
+	}
+	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if a.config.Admin != "" {
@@ -203,14 +220,19 @@ func (a *Agent) pipeline(ctx context.Context) error {
 	stages := []service.Service{service.Func(func(ctx context.Context) error {
 		defer close(ended)
 		if a.live == nil {
+			a.begin()
 			return a.pump.run(ctx, work)
 		}
 		return service.Run(ctx, service.Func(func(ctx context.Context) error { return a.live.run(ctx, work) }),
-			service.Func(func(ctx context.Context) error { return a.control(ctx, work) }))
+			service.Func(a.control))
 	})}
 	var lanes []service.Service
 	for _, client := range a.uplinks {
 		lanes = append(lanes, service.Func(func(ctx context.Context) error {
+			select {
+			case <-a.begun:
+			case <-ended: // nothing was captured
+			}
 			err := client.Run(ctx, work)
 			if err != nil { // nobody will make room in the spool any more
 				cancel()
@@ -312,6 +334,7 @@ func (a *Agent) Close() error {
 	if a.spool != nil {
 		bad = append(bad, a.spool.Close())
 	}
+	bad = append(bad, a.reload.close())
 	return errors.Join(bad...)
 }
 

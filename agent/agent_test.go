@@ -85,8 +85,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type dialer = func(context.Context, string) (net.Conn, error)
 
-// config is what all tests share.
-func config(t testing.TB, certificates mtls.Development, captures ...string) agent.Config {
+// configOf is what all tests share.
+func configOf(t testing.TB, certificates mtls.Development, captures ...string) agent.Config {
 	t.Helper()
 	c := agent.DefaultConfig()
 	for _, path := range captures {
@@ -149,7 +149,7 @@ func TestAgentStreamsAFileToItsEnd(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	a := open(t, config(t, certificates, pcapFile(t, sessions(50, 40)...)), dial)
+	a := open(t, configOf(t, certificates, pcapFile(t, sessions(50, 40)...)), dial)
 	if err := a.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestSessionsDoNotDependOnBatches(t *testing.T) {
 	for _, bytes := range []int{0, 1, 700, 20_000} {
 		collector := uplinktest.New()
 		dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-		a, err := agent.Open(t.Context(), config(t, certificates, path), testenv.Log(t), telemetry.NewRegistry(), agent.Options{Dialer: dial, BatchBytes: bytes})
+		a, err := agent.Open(t.Context(), configOf(t, certificates, path), testenv.Log(t), telemetry.NewRegistry(), agent.Options{Dialer: dial, BatchBytes: bytes})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestAgentKeepsCapturePointsAndLanesApart(t *testing.T) {
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
 	frames := sessions(30, 5)
-	c := config(t, certificates, pcapFile(t, frames...), pcapFile(t, frames...))
+	c := configOf(t, certificates, pcapFile(t, frames...), pcapFile(t, frames...))
 	c.Lanes, c.PlainNames = 3, true
 	a := open(t, c, dial)
 	if err := a.Run(t.Context()); err != nil {
@@ -291,7 +291,7 @@ func TestAgentCountsWhatTheFilterTurnsAway(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	c := config(t, certificates, pcapFile(t, sessions(4, 5)...))
+	c := configOf(t, certificates, pcapFile(t, sessions(4, 5)...))
 	c.Filter = "tcp port 1001"
 	if !filter.CanCompile { // a build without libpcap says so
 		_, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{})
@@ -314,7 +314,7 @@ func TestAgentWaitsForASpoolThatIsSmallerThanTheFile(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	c := config(t, certificates, pcapFile(t, sessions(600, 40)...))
+	c := configOf(t, certificates, pcapFile(t, sessions(600, 40)...))
 	c.HeadPackets, c.Spool = 0, "mem:?bytes=8MiB" // 25 MB go through it
 	a := open(t, c, dial)
 	if err := a.Run(t.Context()); err != nil {
@@ -332,7 +332,7 @@ func TestAgentReportsWhatItLost(t *testing.T) {
 	path := pcapFile(t, sessions(10, 5)...)
 	away := func(context.Context, string) (net.Conn, error) { return nil, errors.New("collector is away") }
 
-	c := config(t, certificates, path)
+	c := configOf(t, certificates, path)
 	c.State, c.DrainTimeout, c.Lanes = state, 50*time.Millisecond, 2
 	a := open(t, c, away)
 	begin := time.Now()
@@ -375,7 +375,7 @@ func TestAgentEndsWhenItsEpochWasUsedBefore(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	c := config(t, certificates, pcapFile(t, sessions(600, 40)...))
+	c := configOf(t, certificates, pcapFile(t, sessions(600, 40)...))
 	c.HeadPackets, c.Spool = 0, "mem:?bytes=8MiB" // so that the capture waits for room that nobody will make
 	if err := open(t, c, dial).Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -422,7 +422,7 @@ func TestAgentStopsInOrder(t *testing.T) {
 	path, write, _ := pipe(t)
 	frames := conversation(1000, 40)
 	write(frames[:10]...)
-	a := open(t, config(t, certificates, path), dial)
+	a := open(t, configOf(t, certificates, path), dial)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -458,7 +458,7 @@ func TestAgentTakesDirectives(t *testing.T) {
 	path, write, end := pipe(t)
 	frames := conversation(1000, 10)
 	write(frames[:4]...)
-	a := open(t, config(t, certificates, path), dial)
+	a := open(t, configOf(t, certificates, path), dial)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(t.Context()) }()
 	collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool {
@@ -483,7 +483,7 @@ func TestAgentTellsItsMetrics(t *testing.T) {
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
 	registry := prometheus.NewPedanticRegistry()
-	c := config(t, certificates, pcapFile(t, sessions(3, 40)...))
+	c := configOf(t, certificates, pcapFile(t, sessions(3, 40)...))
 	c.Admin = "127.0.0.1:0"
 	a, err := agent.Open(t.Context(), c, testenv.Log(t), registry, agent.Options{Dialer: dial})
 	if err != nil {

@@ -14,6 +14,9 @@ import (
 	"sonde.example/agent/spool"
 	"sonde.example/agent/uplink"
 	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
+	"sonde.example/internal/confstore/etcd"
+	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
@@ -127,6 +130,9 @@ func (a *Agent) checkCaptures(ctx context.Context) error {
 
 // checkDevices captures for a moment, so that what is wrong with a device or the filter is known before anything starts.
 func (a *Agent) checkDevices() error {
+	if len(a.flags.points) == 0 {
+		return nil
+	}
 	set, err := a.live.open()
 	if err != nil {
 		return fmt.Errorf("--capture: %w", err)
@@ -139,6 +145,27 @@ func (a *Agent) checkDevices() error {
 		err = fmt.Errorf(text, err)
 	}
 	return errors.Join(err, set.Close())
+}
+
+// parseStore reads the URL of a configuration store, and tells where in it the keys begin.
+func parseStore(text string) (endpoints []string, root string, err error) {
+	endpoints, root, err = etcd.ParseURL(text)
+	if err != nil {
+		return nil, "", err
+	}
+	root = cmp.Or(root, config.DefaultRoot)
+	_, err = config.NewKeys(root)
+	return endpoints, root, err
+}
+
+// openStore opens the store of the configuration. It does not wait for it.
+func (a *Agent) openStore(ctx context.Context) (store confstore.Client, root string, err error) {
+	endpoints, root, err := parseStore(a.config.ConfigStore)
+	if err != nil {
+		return nil, "", err
+	}
+	store, err = etcd.Open(ctx, etcd.Options{Endpoints: endpoints, Root: root, TLS: a.certificates.ClientConfig(mtls.Peer{}), Log: a.log})
+	return store, root, err
 }
 
 // openSpool opens the spool by its scheme. Captures that are all files can wait for it.

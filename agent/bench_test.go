@@ -12,9 +12,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sonde.example/agent/capture"
 	"sonde.example/agent/spool"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/packettest"
+	"sonde.example/internal/telemetry"
 )
 
 // sieve is a spool of which everything is durable at once.
@@ -95,6 +97,68 @@ func BenchmarkFileToBatches(b *testing.B) {
 			b.ReportMetric(float64(out.bytes)/float64(b.N)/float64(size), "sent/read")
 			b.ReportMetric(float64(out.batches)/float64(b.N), "batches/op")
 		})
+	}
+}
+
+// carousel is a set of two devices by which the same packets pass again and again.
+type carousel struct {
+	frames [][]byte
+	at     int
+	time   int64
+}
+
+func (c *carousel) ReadPacket(ctx context.Context) ([]byte, capture.Info, error) {
+	if ctx.Err() != nil {
+		return nil, capture.Info{}, ctx.Err()
+	}
+	frame := c.frames[c.at%len(c.frames)]
+	c.at++
+	c.time += 10_000
+	return frame, capture.Info{
+		Time: c.time, CaptureLength: len(frame), OriginalLength: len(frame), InterfaceIndex: c.at / 64 % 2, LinkType: packet.LinkEthernet,
+	}, nil
+}
+
+func (c *carousel) Replace(points []capture.Point) ([]int, error) {
+	return []int{0, 1}[:len(points)], nil
+}
+func (*carousel) Exclude([]capture.Flow) error  { return nil }
+func (*carousel) Stats() (capture.Stats, error) { return capture.Stats{}, nil }
+func (*carousel) Waiting() map[string]error     { return nil }
+func (*carousel) Close() error                  { return nil }
+
+// BenchmarkDevicesToBatches is what the agent does with packets of devices, without the kernel and the uplink.
+func BenchmarkDevicesToBatches(b *testing.B) {
+	config := DefaultConfig()
+	config.Captures = []string{"afpacket:a", "afpacket:b"}
+	a := &Agent{config: config, epoch: 1, log: slog.New(slog.DiscardHandler), books: newBooks(1, nil), ready: telemetry.NewReady()}
+	a.spool = &sieve{Spool: spool.NewMemory(spool.Options{Epoch: 1, Lanes: 1})}
+	set := &carousel{time: time.Now().UnixNano()}
+	for i := range 4096 {
+		set.frames = append(set.frames, packettest.Ethernet(0x0800, packettest.IPv4("10.0.0.1", "10.0.0.2", 6,
+			packettest.TCP(uint16(i%512), 443, packet.ACK, uint32(i), 1, make([]byte, 400)))))
+	}
+	l := newLivePump(nil)
+	l.pump, l.set = newPump(a, 0), set
+	settings, err := settingsOfFlags(&config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := l.configure(b.Context(), settings); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(len(set.frames[0])))
+	for b.Loop() {
+		data, info, err := l.set.ReadPacket(l.batches.Reading(b.Context()))
+		if err == nil {
+			err = l.packet(b.Context(), data, &info)
+		} else {
+			err = l.batches.Tick(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

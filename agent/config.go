@@ -129,7 +129,7 @@ func (c *Config) Validate() error {
 		wrong("capture", "%w", err)
 	}
 	if c.ConfigStore != "" {
-		if _, err := parseStore(c.ConfigStore); err != nil {
+		if _, _, err := parseStore(c.ConfigStore); err != nil {
 			wrong("config-store", "%w", err)
 		} else if !c.live() {
 			wrong("config-store", "files are captured as the flags say; a configuration is for capture points on devices")
@@ -219,37 +219,6 @@ func (c *Config) checkCaptures() (bad []error) {
 
 // capturePath returns the path of a capture point that is a file.
 func capturePath(text string) string { return strings.TrimPrefix(text, schemeFile+":") }
-
-// storeURL is what a configuration store's URL says.
-type storeURL struct {
-	endpoints []string
-	root      string
-}
-
-func parseStore(text string) (storeURL, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return storeURL{}, fmt.Errorf("%q is not a URL", service.Redacted(text))
-	}
-	if u.Scheme != "etcd" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Opaque != "" {
-		return storeURL{}, fmt.Errorf("%q is not etcd://HOST:PORT[,HOST:PORT]", service.Redacted(text))
-	}
-	s := storeURL{endpoints: strings.Split(u.Host, ",")}
-	for _, endpoint := range s.endpoints {
-		if err := checkAddress(endpoint); err != nil {
-			return storeURL{}, err
-		}
-	}
-	p := service.ParametersOf(u)
-	s.root = p.String("root", config.DefaultRoot)
-	if err := p.Err(); err != nil {
-		return storeURL{}, err
-	}
-	if _, err := config.NewKeys(s.root); err != nil {
-		return storeURL{}, err
-	}
-	return s, nil
-}
 
 // spoolURL is what a spool's URL says.
 type spoolURL struct{ bytes int64 }

@@ -29,11 +29,18 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		want   []string
 	}{
 		{"no capture", func(c *agent.Config) { c.Captures = nil }, []string{"--capture"}},
-		{"unknown scheme", func(c *agent.Config) { c.Captures = []string{"web.pcap"} }, []string{"--capture", "web.pcap", "file:PATH"}},
+		{"unknown scheme", func(c *agent.Config) { c.Captures = []string{"web.pcap"} }, []string{"--capture", "web.pcap", "file:PATH", "afpacket:DEVICE"}},
 		{"missing file", func(c *agent.Config) { c.Captures = []string{"file:/no/such.pcap"} }, []string{"--capture", "/no/such.pcap"}},
 		{"folder", func(c *agent.Config) { c.Captures = []string{"file:/"} }, []string{"--capture"}},
 		{"text", func(c *agent.Config) { c.Captures = append(c.Captures, "file:"+text) }, []string{"--capture", "text.pcap"}},
 		{"stdin twice", func(c *agent.Config) { c.Captures = []string{"file:-", "file:-"} }, []string{"--capture", "once"}},
+		{"device and file", func(c *agent.Config) { c.Captures = append(c.Captures, "afpacket:lo") }, []string{"--capture", "files and devices"}},
+		{"device twice", func(c *agent.Config) { c.Captures = []string{"afpacket:lo", "afpacket:lo"} }, []string{"--capture", "twice"}},
+		{"no device", func(c *agent.Config) { c.Captures = []string{"afpacket:"} }, []string{"--capture", "names nothing"}},
+		{"bad device", func(c *agent.Config) { c.Captures = []string{"afpacket:a/b"} }, []string{"--capture", "a/b"}},
+		{"files and a store", func(c *agent.Config) { c.ConfigStore = "etcd://localhost:2379" }, []string{"--config-store", "files"}},
+		{"another store", func(c *agent.Config) { c.Captures, c.ConfigStore = nil, "zk://localhost:2181" }, []string{"--config-store", "zk://localhost:2181"}},
+		{"the store's root", func(c *agent.Config) { c.Captures, c.ConfigStore = nil, "etcd://localhost:2379?root=sonde" }, []string{"--config-store", "root"}},
 		{"filter", func(c *agent.Config) { c.Filter = "tcp prot 80" }, []string{"--filter", "tcp prot 80"}},
 		{"collector", func(c *agent.Config) { c.Collectors = []string{"here"} }, []string{"--collector", "here"}},
 		{"no collector", func(c *agent.Config) { c.Collectors = nil }, []string{"--collector"}},
@@ -51,7 +58,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		{"state", func(c *agent.Config) { c.State = text }, []string{"--state"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := config(t, certificates, good)
+			c := configOf(t, certificates, good)
 			test.change(&c)
 			_, err := agent.Open(t.Context(), c, testenv.Log(t), telemetry.NewRegistry(), agent.Options{})
 			if err == nil {
@@ -89,7 +96,7 @@ func TestAgentSkipsWhatItCannotReadIfToldTo(t *testing.T) {
 	certificates := testenv.Certificates(t)
 	collector := uplinktest.New()
 	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	c := config(t, certificates, "/no/such.pcap", pcapFile(t, sessions(2, 1)...), "/nor/this.pcap")
+	c := configOf(t, certificates, "/no/such.pcap", pcapFile(t, sessions(2, 1)...), "/nor/this.pcap")
 	c.SkipUnreadable = true
 	a := open(t, c, dial)
 	err := a.Run(t.Context())

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -49,6 +48,9 @@ func TestConnectionsAreLeftOutBeforeTheyAreMade(t *testing.T) {
 			t.Errorf("after its time: %v, %v", s.devices.Flows(), err)
 		}
 		s.stop()
+		if _, err := s.guard.OnConnect(40000, collectorAddress); err != nil {
+			t.Errorf("what was captured cannot go up any more: %v", err)
+		}
 	})
 }
 
@@ -113,7 +115,7 @@ func TestAConnectionThatCannotBeLeftOutIsNotMade(t *testing.T) {
 	var g guard
 	refused := errors.New("no room in the program")
 	var err error
-	g.exclude = func(context.Context, []capture.Flow) error { return err }
+	g.exclude = func([]capture.Flow) error { return err }
 	if _, err := g.OnConnect(1, collectorAddress); err != nil {
 		t.Fatal(err)
 	}

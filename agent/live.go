@@ -33,6 +33,7 @@ type livePump struct {
 	points   []*livePoint
 	numbers  map[int]*number // by the set's numbers
 	at       through
+	frame    cut.Packet        // the packet at hand; here, so that it need not be allocated
 	newest   int64             // time of the newest packet
 	idle     bool              // no packet came since the last tick
 	health   map[string]string // why points wait, by name
@@ -100,18 +101,20 @@ func newLivePump(open func() (capture.Live, error)) *livePump {
 }
 
 // exclude leaves flows out of the capture.
-func (l *livePump) exclude(ctx context.Context, flows []capture.Flow) error {
-	return l.do(ctx, func() error { return l.set.Exclude(flows) })
+func (l *livePump) exclude(flows []capture.Flow) error {
+	err := l.do(func() error { return l.set.Exclude(flows) })
+	if errors.Is(err, errEnded) { // what is on its way still goes up, and nothing is captured any more
+		return nil
+	}
+	return err
 }
 
-// do has the pump's goroutine call f, and returns what f does. It waits for a pump that has not begun yet as long as ctx
-// lets it; once f may have been called it waits for its end.
-func (l *livePump) do(ctx context.Context, f func() error) error {
+// do has the pump's goroutine call f, and returns what f does. That goroutine never waits for long; until it has begun, do
+// waits for it.
+func (l *livePump) do(f func() error) error {
 	c := command{f, make(chan error, 1)}
 	select {
 	case l.commands <- c:
-	case <-ctx.Done():
-		return ctx.Err()
 	case <-l.ended:
 		return errEnded
 	}
@@ -235,8 +238,8 @@ func (l *livePump) packet(work context.Context, data []byte, info *capture.Info)
 	if l.agent.enough.waiting.Load() {
 		l.agent.enough.take(l.tables()...)
 	}
-	frame := cut.Packet{Data: data, Time: info.Time, Original: info.OriginalLength, Link: info.LinkType, Interface: l.at.name}
-	point.table.Packet(&frame)
+	l.frame = cut.Packet{Data: data, Time: info.Time, Original: info.OriginalLength, Link: info.LinkType, Interface: l.at.name}
+	point.table.Packet(&l.frame)
 	l.count(len(data))
 	return l.sweep(work, point.table)
 }

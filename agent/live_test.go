@@ -131,7 +131,7 @@ func newStand(t *testing.T, set func(*capturetest.Live) capture.Live, points ...
 		}
 	})
 	t.Cleanup(s.stop)
-	if err := s.enforce(t.Context(), t.Context(), flags); err != nil {
+	if err := s.enforce(t.Context(), flags); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -142,7 +142,7 @@ func (s *stand) set(change func(*settings)) error {
 	next := *s.running.Load()
 	next.programs = map[packet.LinkType]filter.Program{}
 	change(&next)
-	return s.enforce(s.t.Context(), s.t.Context(), &next)
+	return s.enforce(s.t.Context(), &next)
 }
 
 func udpFrame(port uint16) []byte {
@@ -189,7 +189,7 @@ func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		// What lies in the ring of a point that goes still belongs to its session.
-		err := s.live.do(t.Context(), func() error {
+		err := s.live.do(func() error {
 			s.devices.Send("eth1", udpFrame(1))
 			next := *s.running.Load()
 			next.points = []string{"afpacket:eth0"}
@@ -215,7 +215,7 @@ func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		time.Sleep(2 * time.Minute)
-		if err := s.live.do(t.Context(), func() error {
+		if err := s.live.do(func() error {
 			if len(s.live.points) != 1 || len(s.live.numbers) != 1 {
 				t.Errorf("%d points and %d rings are known", len(s.live.points), len(s.live.numbers))
 			}

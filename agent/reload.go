@@ -4,39 +4,94 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"sonde.example/agent/uplink"
 	configv1 "sonde.example/gen/go/sonde/config/v1"
 	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
 	"sonde.example/internal/packet"
+	"sonde.example/internal/service"
 	"sonde.example/internal/telemetry"
 )
 
-// reload brings configurations from the store to the pump.
+// reload brings configurations from the store to the pump, the spool and the uplinks.
 type reload struct {
-	agent *Agent
-	// probe tells whether there is a collector at an address, and redirect makes the uplinks go there.
-	probe    func(ctx context.Context, address string) error
-	redirect func(addresses []string)
+	agent    *Agent
+	follower *config.AgentFollower
+	store    confstore.Client
+	owned    bool // the store is closed at the end
 }
 
 const (
 	// probeTimeout is how long a new collector has to prove itself.
 	probeTimeout = 5 * time.Second
+	// idleRetry is how often an agent that captures nothing tries a configuration again whose devices were not there.
+	idleRetry = 10 * time.Second
 	// controlEvery is how often connections that are over are forgotten, and loops looked for.
 	controlEvery = time.Second
 )
 
-// control puts in force what the agent is to do, at first and whenever that changes, until ctx ends.
-func (a *Agent) control(ctx, work context.Context) error {
-	if a.reload == nil {
-		if err := a.enforce(ctx, work, a.flags); err != nil {
+// openReload opens the store, if there is to be one.
+func (a *Agent) openReload(ctx context.Context, given confstore.Client, log *slog.Logger) (err error) {
+	if a.live == nil || given == nil && a.config.ConfigStore == "" {
+		return nil
+	}
+	r := &reload{agent: a, store: given}
+	root := config.DefaultRoot
+	if given == nil {
+		if r.store, root, err = a.openStore(ctx); err != nil {
+			return fmt.Errorf("--config-store: %w", err)
+		}
+		r.owned = true
+	}
+	a.reload = r
+	keys, err := config.NewKeys(root)
+	if err != nil {
+		return fmt.Errorf("--config-store: %w", err)
+	}
+	r.follower, err = config.NewAgentFollower(config.FollowerOptions[*configv1.PublishedAgentConfig]{
+		Store: r.store, Keys: keys, Role: config.RoleAgent, Name: a.certificates.Identity().ID, Cache: a.config.State,
+		BootID: config.NewBootID(), Version: a.config.Version, Log: log, Apply: r.apply, Deleted: r.stop,
+	})
+	return err
+}
+
+// close lets go of the store.
+func (r *reload) close() error {
+	if r == nil || !r.owned {
+		return nil
+	}
+	return r.store.Close()
+}
+
+// control puts in force what the agent is to do, at first and whenever that changes, until ctx ends. The uplinks begin when
+// it is known where to.
+func (a *Agent) control(ctx context.Context) error {
+	if a.reload == nil || !a.reload.follower.Boot(ctx) && ctx.Err() == nil {
+		if err := a.enforce(ctx, a.flags); errors.Is(err, errEnded) {
+			return nil // it says itself why
+		} else if err != nil {
 			return err
 		}
+		if len(a.flags.points) == 0 {
+			a.log.Info("nothing is captured until a configuration says what")
+		}
 	}
+	a.begin()
+	services := []service.Service{service.Func(a.tend)}
+	if a.reload != nil {
+		services = append(services, a.reload.follower)
+	}
+	return service.Run(ctx, services...)
+}
+
+// tend does what is to be done now and then.
+func (a *Agent) tend(ctx context.Context) error {
 	ticker := time.NewTicker(controlEvery)
 	defer ticker.Stop()
 	limited := telemetry.Limited(a.log, warnEvery)
@@ -53,13 +108,19 @@ func (a *Agent) control(ctx, work context.Context) error {
 	}
 }
 
-// enforce puts settings in force on the pump and the spool.
-func (a *Agent) enforce(ctx, work context.Context, s *settings) error {
-	if err := a.live.do(ctx, func() error { return a.live.configure(work, s) }); err != nil {
+// enforce puts settings in force: all of them, or none. Only the goroutine of control calls it.
+func (a *Agent) enforce(ctx context.Context, s *settings) error {
+	work := context.WithoutCancel(ctx) // what is batched goes to the spool, which does not wait
+	if err := a.live.do(func() error { return a.live.configure(work, s) }); err != nil {
 		return err
 	}
 	a.spool.Resize(s.spoolBytes)
-	a.running.Store(s)
+	if before := a.running.Swap(s); !slices.Equal(before.collectors, s.collectors) {
+		for _, client := range a.uplinks {
+			client.Redirect(s.collectors)
+		}
+	}
+	a.enforced = true
 	return nil
 }
 
@@ -67,35 +128,30 @@ func (a *Agent) enforce(ctx, work context.Context, s *settings) error {
 // first, and of that the change of the capture last, so that nothing is ever to be undone:
 //
 //	check ──> filter ──> prove new collector ──> capture (two phases, in the kernel) ──> limits, spool, uplinks
-func (r *reload) apply(ctx, work context.Context, published *configv1.PublishedAgentConfig) (warning string, err error) {
+func (r *reload) apply(ctx context.Context, published *configv1.PublishedAgentConfig) (warning string, err error) {
 	a := r.agent
 	next, err := settingsOf(&a.config, published)
 	if err != nil {
 		return "", err
 	}
-	// Compiling may take seconds, which the goroutine that captures does not have. What is wrong it will find again, if it is
-	// asked for this link type.
-	if _, err := next.program(packet.LinkEthernet); err != nil && ctx.Err() != nil {
-		return "", ctx.Err()
-	}
-	before := a.running.Load()
-	moves := !slices.Equal(before.collectors, next.collectors)
+	// Compiling may take seconds, which the goroutine that captures does not have. It finds a mistake again if this is the link
+	// type that it meets.
+	_, _ = next.program(packet.LinkEthernet)
 	var warnings []string
-	if moves {
-		unreachable, err := r.prove(ctx, next.collectors)
-		if err != nil {
+	// At the start there is nothing that could go on instead; the uplinks try until somebody is there.
+	if a.enforced && !slices.Equal(a.running.Load().collectors, next.collectors) {
+		if warnings, err = r.prove(ctx, next.collectors); err != nil {
 			return "", err
 		}
-		warnings = unreachable
 	}
-	if err := a.enforce(ctx, work, next); err != nil {
+	if err := a.enforce(ctx, next); err != nil {
+		if config.FieldOf(err) == config.FieldDevice && (!a.enforced || len(a.running.Load().points) == 0) {
+			err = config.Later(err, idleRetry) // a device that comes late, at boot; nothing else is captured meanwhile
+		}
 		return "", err
 	}
-	if moves {
-		r.redirect(next.collectors)
-	}
 	for name, reason := range a.waitingPoints() {
-		warnings = append(warnings, fmt.Sprintf("%s waits: %s", name, reason))
+		warnings = append(warnings, name+" waits: "+reason)
 	}
 	slices.Sort(warnings)
 	return strings.Join(warnings, "; "), nil
@@ -108,13 +164,12 @@ func (r *reload) prove(ctx context.Context, addresses []string) (unreachable []s
 	errs := make([]error, len(addresses))
 	var probes sync.WaitGroup
 	for i, address := range addresses {
-		probes.Go(func() { errs[i] = r.probe(ctx, address) })
+		probes.Go(func() { errs[i] = uplink.Probe(ctx, r.agent.probe, address) })
 	}
 	probes.Wait()
-	for i, err := range errs {
+	for _, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("%s: %w", addresses[i], err)
-			unreachable = append(unreachable, errs[i].Error())
+			unreachable = append(unreachable, err.Error())
 		}
 	}
 	if len(unreachable) == len(addresses) {
@@ -124,10 +179,12 @@ func (r *reload) prove(ctx context.Context, addresses []string) (unreachable []s
 }
 
 // stop ends the capture, for the configuration was deleted; what was captured still goes up.
-func (r *reload) stop(ctx, work context.Context) error {
+func (r *reload) stop(ctx context.Context) {
 	next := *r.agent.running.Load()
 	next.points = nil
-	return r.agent.enforce(ctx, work, &next)
+	if err := r.agent.enforce(ctx, &next); err != nil && ctx.Err() == nil {
+		r.agent.log.Error("capture goes on though its configuration was deleted", telemetry.KeyError, err)
+	}
 }
 
 // waitingPoints tells why capture points wait for their device.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,6 +22,7 @@ type settings struct {
 	points     []string // capture points; none when the agent is not to capture
 	filter     string
 	programs   map[packet.LinkType]filter.Program // compiled already
+	published  []*configv1.Program                // those that came with the filter
 	collectors []string
 	limits     packet.HeadLimits
 	snapLength int // 0: whole packets
@@ -63,10 +63,7 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 	}
 	s.revision = published.GetRevision()
 	if points := from.GetCapturePoints(); len(points) > 0 {
-		s.points = nil
-		for _, point := range points {
-			s.points = append(s.points, devicePoint(point))
-		}
+		s.points = points
 	}
 	if from.Enabled != nil && !from.GetEnabled() {
 		s.points = nil
@@ -99,14 +96,6 @@ func settingsOf(c *Config, published *configv1.PublishedAgentConfig) (*settings,
 	return s, nil
 }
 
-// devicePoint returns the capture point as it is called everywhere: a plain name is a device's.
-func devicePoint(text string) string {
-	if text = strings.TrimSpace(text); !strings.Contains(text, ":") {
-		return schemeDevice + ":" + text
-	}
-	return text
-}
-
 // takePrograms checks the programs that came with the filter's text.
 func (s *settings) takePrograms(programs []*configv1.Program) error {
 	for _, p := range programs {
@@ -116,6 +105,7 @@ func (s *settings) takePrograms(programs []*configv1.Program) error {
 		}
 		s.programs[program.LinkType()] = program
 	}
+	s.published = programs
 	return nil
 }
 
@@ -144,9 +134,11 @@ func (s *settings) capturePoints() []capture.Point {
 	return points
 }
 
-// sameCapture tells whether both capture the same, so that the set of capture points need not be touched.
+// sameCapture tells whether both capture the same, so that the set of capture points need not be touched. A filter's text may
+// be compiled to another program than before, for names in it are looked up then.
 func (s *settings) sameCapture(other *settings) bool {
-	return slices.Equal(s.points, other.points) && s.filter == other.filter && s.snapLength == other.snapLength
+	same := func(a, b *configv1.Program) bool { return proto.Equal(a, b) }
+	return slices.EqualFunc(s.published, other.published, same) && slices.Equal(s.points, other.points) && s.filter == other.filter && s.snapLength == other.snapLength
 }
 
 // walker returns the walker for the tunnel ports.

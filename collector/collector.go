@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ import (
 	fleetv1 "sonde.example/gen/go/sonde/fleet/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
+	"sonde.example/internal/config"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/rpc"
@@ -48,6 +50,7 @@ type Collector struct {
 	server    *rpc.Server
 	ingest    *ingest.Service
 	sessions  sessions
+	walkers   *packet.Walkers
 	sweeper   *session.Sweeper
 	queue     queue
 	retention *result.Retention
@@ -56,7 +59,9 @@ type Collector struct {
 	results   results
 	classify  *classify.Client
 	law       *law
-	closers   []func() error // in the order of opening
+	follower  *config.ServiceFollower // nil without a configuration store
+	booted    atomic.Bool             // what there was to start from is in force
+	closers   []func() error          // in the order of opening
 }
 
 // partInference names the part that readiness waits for; without it everything is taken and waits.
@@ -111,8 +116,8 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--results: %w", err)
 	}
 	d.closeLater(d.results.Close)
-	walker := packet.NewWalker(packet.DefaultOptions())
-	if d.sessions, err = openSessions(ctx, c, walker, d.results, d.log); err != nil {
+	d.walkers = packet.NewWalkers(packet.DefaultOptions())
+	if d.sessions, err = openSessions(ctx, c, d.walkers, d.results, d.log); err != nil {
 		return err
 	}
 	d.closeLater(d.sessions.Close)
@@ -125,24 +130,24 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--inference: %w", err)
 	}
 	d.closeLater(conn.Close)
-	d.classify = classify.New(conn, c.Model, d.log)
-	d.wire(walker, reg)
-	return nil
+	d.classify = classify.New(conn, classify.Target{Model: c.Model}, d.log)
+	d.wire(reg)
+	return d.openFollower(ctx, reg)
 }
 
 // wire introduces the stages to each other.
-func (d *Collector) wire(walker *packet.Walker, reg *prometheus.Registry) {
+func (d *Collector) wire(reg *prometheus.Registry) {
 	hub := query.NewHub()
-	assembler := session.NewAssembler(d.sessions, walker)
+	assembler := session.NewAssembler(d.sessions, d.walkers)
 	d.ingest = ingest.New(assembler, ingest.Options{Log: d.log, DrainGrace: min(4*time.Second, d.config.DrainTimeout*3/4)})
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
-		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walker: walker, Log: d.log,
-		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: d.config.KeepPackets == 0,
+		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walkers: d.walkers, Log: d.log,
+		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: func() bool { return !d.retention.KeepsPackets() },
 	})
+	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	ledger := fleet.New(d.ingest, d.sessions, d.results)
 	d.law = &law{ledger: ledger}
-	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	metrics := newMetrics(reg, d.ingest, assembler, d.sessions, d.law)
 	log := telemetry.Limited(d.log.With(telemetry.KeyComponent, "sweeper"), time.Minute)
 	d.sweeper = session.NewSweeper(d.sessions, func(err error) {
@@ -199,6 +204,11 @@ func (d *Collector) Run(ctx context.Context) error {
 	background := []service.Service{d.certs, service.Func(d.watchInference), d.retention, d.law}
 	if d.admin != nil {
 		background = append(background, d.admin)
+	}
+	if d.follower != nil {
+		d.follower.Boot(ctx)
+		d.booted.Store(true)
+		background = append(background, d.follower)
 	}
 	way := service.InOrder(
 		service.Func(func(ctx context.Context) error { return d.server.Run(ctx, d.listener) }),

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/service"
 )
@@ -31,6 +33,12 @@ type Config struct {
 
 	Admin string // host:port of the admin HTTP; empty: none
 	TLS   mtls.Files
+
+	ConfigStore string           // URL of the store that a configuration comes from; empty: the flags alone
+	ConfigName  string           // under which it lies there
+	State       string           // folder for the last good configuration; empty: none
+	Store       confstore.Client // if set, used in the place of ConfigStore; it stays the caller's
+	Version     string           // the program's, told in statuses
 }
 
 // DefaultConfig returns what holds unless an operator says otherwise. Inference and the certificates have no default.
@@ -40,7 +48,7 @@ func DefaultConfig() Config {
 		Sessions: "mem:", Queue: "mem:", Results: "sqlite:results.db",
 		KeepResults: 30 * 24 * time.Hour, KeepPackets: 24 * time.Hour,
 		HandOverDeadline: 10 * time.Second, SessionBytes: "256MiB", DrainTimeout: 10 * time.Second,
-		Admin: "127.0.0.1:9464",
+		Admin: "127.0.0.1:9464", ConfigName: config.DefaultName,
 	}
 }
 
@@ -58,14 +66,11 @@ func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.SessionBytes, "session-bytes", c.SessionBytes, "memory for sessions, for example 256MiB; one agent gets half of it at most")
 	fs.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "how long agents and calls under way may take when the collector stops")
 	fs.StringVar(&c.Admin, "admin", c.Admin, "host:port of the admin HTTP with metrics and health; empty: none")
+	fs.StringVar(&c.ConfigStore, "config-store", c.ConfigStore, "store of the configuration, etcd://HOST:PORT[,HOST:PORT][?root=/sonde]; what it does not set the flags do; empty: none")
+	fs.StringVar(&c.ConfigName, "config-name", c.ConfigName, "name in service_config")
+	fs.StringVar(&c.State, "state", c.State, "folder for the last good configuration; empty: none is kept")
 	c.TLS.RegisterFlags(fs)
 }
-
-const (
-	minSessionBytes     = 16 << 20 // twice a batch of 4 MiB for an agent, at least
-	minHandOverDeadline = 100 * time.Millisecond
-	maxHandOverDeadline = time.Minute // durable lags by it, and spools must hold that much
-)
 
 // Validate returns everything that is wrong, each named by its flag.
 func (c *Config) Validate() error {
@@ -99,11 +104,19 @@ func (c *Config) Validate() error {
 	if c.KeepPackets < 0 {
 		fail("keep-packets", "%v is negative", c.KeepPackets)
 	}
-	if c.HandOverDeadline < minHandOverDeadline || c.HandOverDeadline > maxHandOverDeadline {
-		fail("hand-over-deadline", "%v is not within %v and %v", c.HandOverDeadline, minHandOverDeadline, maxHandOverDeadline)
+	if c.HandOverDeadline < config.MinHandOverDeadline || c.HandOverDeadline > config.MaxHandOverDeadline {
+		fail("hand-over-deadline", "%v is not within %v and %v", c.HandOverDeadline, config.MinHandOverDeadline, config.MaxHandOverDeadline)
 	}
-	if bytes, err := service.ParseBytes(c.SessionBytes); err != nil || bytes < minSessionBytes {
+	if bytes, err := service.ParseBytes(c.SessionBytes); err != nil || bytes < config.MinSessionBytes {
 		fail("session-bytes", "%q is not a number of bytes from 16MiB on, such as 256MiB", c.SessionBytes)
+	}
+	if c.ConfigStore != "" {
+		if _, _, err := parseStore(c.ConfigStore); err != nil {
+			fail("config-store", "%w", err)
+		}
+	}
+	if err := config.CheckName(c.ConfigName); err != nil {
+		fail("config-name", "%w", err)
 	}
 	if c.DrainTimeout <= 0 {
 		fail("drain-timeout", "%v is not positive", c.DrainTimeout)

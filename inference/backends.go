@@ -1,14 +1,21 @@
 package inference
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
 	"sonde.example/inference/model"
 	"sonde.example/inference/model/onnx"
 	"sonde.example/inference/models"
+	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
+	"sonde.example/internal/confstore/etcd"
+	"sonde.example/internal/mtls"
 	"sonde.example/internal/service"
 )
 
@@ -41,6 +48,33 @@ func folders(c *Config) ([]model.Folder, error) {
 		all = append(all, model.Folder{FS: c.BuiltIn, Origin: "built in"})
 	}
 	return all, nil
+}
+
+// parseStore reads the URL of the configuration store.
+func parseStore(url string) (endpoints []string, keys config.Keys, err error) {
+	endpoints, root, err := etcd.ParseURL(url)
+	if err != nil {
+		return nil, config.Keys{}, err
+	}
+	keys, err = config.NewKeys(cmp.Or(root, config.DefaultRoot))
+	return endpoints, keys, err
+}
+
+// openStore returns the configuration store, nil without one. It connects when it is needed.
+func openStore(ctx context.Context, c *Config, certs *mtls.Source, log *slog.Logger) (confstore.Client, config.Keys, error) {
+	if c.Store != nil || c.ConfigStore == "" {
+		keys, err := config.NewKeys(config.DefaultRoot)
+		return c.Store, keys, err
+	}
+	endpoints, keys, err := parseStore(c.ConfigStore)
+	if err != nil {
+		return nil, keys, err
+	}
+	store, err := etcd.Open(ctx, etcd.Options{Endpoints: endpoints, Root: keys.Root(), TLS: certs.ClientConfig(mtls.Peer{}), Log: log})
+	if err != nil {
+		return nil, keys, err
+	}
+	return store, keys, nil
 }
 
 // builtIn is the repository that ships with Sonde.

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"sonde.example/inference/batcher"
+	"sonde.example/internal/config"
+	"sonde.example/internal/confstore"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/serving"
 )
@@ -37,6 +39,14 @@ type Config struct {
 	MaxDelay time.Duration
 	// Admin is the address of the admin HTTP; empty means none.
 	Admin string
+	// ConfigStore is the URL of the store that a configuration comes from; empty means that there are only the flags.
+	ConfigStore string
+	// ConfigName is the name under which it lies there.
+	ConfigName string
+	// State is the folder for the last good configuration; empty means none.
+	State string
+	// Store, if set, is used in the place of ConfigStore. It stays the caller's.
+	Store confstore.Client
 	// TLS are the certificate files.
 	TLS mtls.Files
 
@@ -50,7 +60,7 @@ type Config struct {
 // DefaultConfig is what is in force when nothing is said; the certificates are
 // missing from it.
 func DefaultConfig() Config {
-	return Config{Listen: ":8001", Model: "sonde", Admin: "127.0.0.1:9465", BuiltIn: builtIn()}
+	return Config{Listen: ":8001", Model: "sonde", Admin: "127.0.0.1:9465", ConfigName: config.DefaultName, BuiltIn: builtIn()}
 }
 
 // RegisterFlags adds the flags; the defaults are the values already in c.
@@ -63,6 +73,9 @@ func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.MaxQueueRows, "max-queue-rows", c.MaxQueueRows, "rows that may wait; 0: eight full runs a worker")
 	fs.DurationVar(&c.MaxDelay, "max-delay", c.MaxDelay, "how long a small request waits for company though a worker is free")
 	fs.StringVar(&c.Admin, "admin", c.Admin, "address of the admin HTTP (metrics, health, profiles); empty: none")
+	fs.StringVar(&c.ConfigStore, "config-store", c.ConfigStore, "store of the configuration, etcd://HOST:PORT[,HOST:PORT][?root=/sonde]; what it does not set the flags do; empty: none")
+	fs.StringVar(&c.ConfigName, "config-name", c.ConfigName, "name in service_config")
+	fs.StringVar(&c.State, "state", c.State, "folder for the last good configuration; empty: none is kept")
 	c.TLS.RegisterFlags(fs)
 }
 
@@ -101,6 +114,14 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxDelay < 0 || c.MaxDelay > maxMaxDelay {
 		fail("--max-delay: %v is not within 0 and %v", c.MaxDelay, maxMaxDelay)
+	}
+	if c.ConfigStore != "" {
+		if _, _, err := parseStore(c.ConfigStore); err != nil {
+			fail("--config-store: %w", err)
+		}
+	}
+	if err := config.CheckName(c.ConfigName); err != nil {
+		fail("--config-name: %w", err)
 	}
 	return errors.Join(append(bad, c.TLS.Validate())...)
 }

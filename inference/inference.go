@@ -23,7 +23,9 @@ import (
 	"sonde.example/inference/batcher"
 	"sonde.example/inference/kserve"
 	"sonde.example/inference/model"
+	"sonde.example/inference/route"
 	"sonde.example/inference/server"
+	"sonde.example/internal/config"
 	"sonde.example/internal/feature"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/rpc"
@@ -43,6 +45,8 @@ type Daemon struct {
 	certs    *mtls.Source
 	models   *model.Repository
 	batcher  *batcher.Batcher
+	router   *route.Router
+	follower *config.ServiceFollower // nil without a configuration store
 	server   *rpc.Server
 	admin    *telemetry.Admin // nil without --admin
 	ready    *telemetry.Ready
@@ -84,6 +88,12 @@ func Open(ctx context.Context, c Config, log *slog.Logger, reg prometheus.Regist
 	}
 	metrics := newMetrics(reg, d)
 	d.batcher = batcher.New(batcher.Options{Workers: c.workers(), MaxQueueRows: c.queueRows(), MaxDelay: c.MaxDelay, Observe: metrics.observe})
+	d.router = route.New(route.Options{
+		Models: d.models, Predictor: d.batcher, Model: c.Model, Changed: d.planned, Compared: metrics.compared, Log: log,
+	})
+	if err := d.openFollower(ctx, reg); err != nil {
+		return nil, err
+	}
 	d.openServer(reg)
 	return d, nil
 }
@@ -137,14 +147,21 @@ func contract() model.Contract {
 
 // changed keeps the readiness in step with the default model.
 func (d *Daemon) changed(name string, versions []int64) {
+	model := d.config.Model
+	if d.router != nil { // not while it is opened
+		model = d.router.Model()
+	}
 	switch {
-	case name != d.config.Model:
+	case name != model:
 	case len(versions) == 0:
 		d.ready.Unset(partModel, "model "+name+" is not loaded")
 	default:
 		d.ready.Set(partModel)
 	}
 }
+
+// planned does so when another model becomes the default; it is loaded by then.
+func (d *Daemon) planned() { d.ready.Set(partModel) }
 
 // openServer makes the gRPC server with both services.
 func (d *Daemon) openServer(reg prometheus.Registerer) {
@@ -154,10 +171,10 @@ func (d *Daemon) openServer(reg prometheus.Registerer) {
 	})
 	d.closeLater(func() error { d.server.Close(); return nil })
 	kserve.New(kserve.Options{
-		Models: d.models, Predictor: d.batcher, Ready: func() bool { return d.ready.State().OK() }, Version: d.config.Version,
+		Models: d.router, Predictor: d.router, Route: d.router.Route, Ready: func() bool { return d.ready.State().OK() }, Version: d.config.Version,
 		Workers: d.config.workers(), MaxQueueRows: d.config.queueRows(), MaxDelay: d.config.MaxDelay,
 	}, d.log).Register(d.server)
-	server.New(d.models, d.batcher, d.config.Model).Register(d.server)
+	server.New(server.Options{Models: d.router, Predictor: d.router, Model: d.router.Model, Route: d.router.Route}).Register(d.server)
 }
 
 // Addr is the address of the gRPC services, which tells the port of :0.
@@ -174,9 +191,13 @@ func (d *Daemon) AdminAddr() net.Addr {
 // Run serves until ctx ends; then it takes no more calls, answers those under way,
 // and returns.
 func (d *Daemon) Run(ctx context.Context) error {
-	others := []service.Service{d.certs}
+	others := []service.Service{d.certs, d.router}
 	if d.admin != nil {
 		others = append(others, d.admin)
+	}
+	if d.follower != nil {
+		d.follower.Boot(ctx)
+		others = append(others, d.follower)
 	}
 	return service.InOrder(
 		service.Func(func(ctx context.Context) error { return d.server.Run(ctx, d.listener) }),

@@ -42,7 +42,7 @@ type daemon struct {
 	stop  func()
 }
 
-func config(t testing.TB) (inference.Config, mtls.Development) {
+func newConfig(t testing.TB) (inference.Config, mtls.Development) {
 	t.Helper()
 	certs := testenv.Certificates(t)
 	c := inference.DefaultConfig()
@@ -54,7 +54,7 @@ func config(t testing.TB) (inference.Config, mtls.Development) {
 // start runs a daemon until stop is called, or the test ends.
 func start(t testing.TB, change func(*inference.Config)) *daemon {
 	t.Helper()
-	c, certs := config(t)
+	c, certs := newConfig(t)
 	if change != nil {
 		change(&c)
 	}
@@ -297,7 +297,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		}, "--listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config, _ := config(t)
+			config, _ := newConfig(t)
 			c.change(&config)
 			d, err := inference.Open(t.Context(), config, testenv.Log(t), prometheus.NewRegistry())
 			if err == nil || !strings.Contains(err.Error(), c.says) {
@@ -376,7 +376,7 @@ func TestSwapUnderLoadLosesNoRequest(t *testing.T) {
 }
 
 func TestABuiltInFolderWithoutTheModel(t *testing.T) {
-	c, _ := config(t)
+	c, _ := newConfig(t)
 	c.BuiltIn = fstest.MapFS{}
 	if _, err := inference.Open(t.Context(), c, testenv.Log(t), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), `no model "sonde"`) {
 		t.Errorf("got %v", err)

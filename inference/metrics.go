@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sonde.example/inference/route"
 	"sonde.example/internal/serving"
 )
 
@@ -14,6 +15,7 @@ import (
 // again.
 type metrics struct {
 	queueSeconds, runSeconds, runRows prometheus.Histogram
+	shadowRows                        *prometheus.CounterVec
 	versions                          *versionCollector
 }
 
@@ -25,10 +27,14 @@ func newMetrics(reg prometheus.Registerer, d *Daemon) *metrics {
 		queueSeconds: histogram("queue_seconds", "How long the oldest request of each run waited in the queue.", prometheus.ExponentialBuckets(0.00005, 4, 9)),
 		runSeconds:   histogram("run_seconds", "How long each run of a model took.", prometheus.ExponentialBuckets(0.00005, 4, 9)),
 		runRows:      histogram("run_rows", "Rows in each run of a model, or in each request that ran alone.", prometheus.ExponentialBuckets(1, 2, 13)),
-		versions:     newVersionCollector(d),
+		shadowRows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sonde", Subsystem: "inference", Name: "shadow_rows_total",
+			Help: "Rows for the shadow version, by what became of them: agree or differ with the served version, dropped when it was behind, failed.",
+		}, []string{"version", "outcome"}),
+		versions: newVersionCollector(d),
 	}
 	if reg != nil {
-		reg.MustRegister(m.queueSeconds, m.runSeconds, m.runRows, m.versions)
+		reg.MustRegister(m.queueSeconds, m.runSeconds, m.runRows, m.shadowRows, m.versions)
 	}
 	return m
 }
@@ -40,11 +46,16 @@ func (m *metrics) observe(_ *serving.Info, r serving.Run) {
 	m.runRows.Observe(float64(r.Rows))
 }
 
+// compared takes note of what the shadow did with rows.
+func (m *metrics) compared(version string, outcome route.Outcome, rows int) {
+	m.shadowRows.WithLabelValues(version, string(outcome)).Add(float64(rows))
+}
+
 // versionCollector reads what the loaded versions have counted.
 type versionCollector struct {
 	daemon *Daemon
 
-	info, rows, queueRows                                    *prometheus.Desc
+	info, rows, queueRows, planned                           *prometheus.Desc
 	success, failure, count, runs, pending                   *prometheus.Desc
 	requestTime, queueTime, inputTime, inferTime, outputTime *prometheus.Desc
 }
@@ -57,6 +68,7 @@ func newVersionCollector(d *Daemon) *versionCollector {
 		daemon:      d,
 		info:        prometheus.NewDesc("sonde_inference_model_info", "1 for each version that is loaded.", []string{"name", "version", "sha256"}, nil),
 		rows:        desc("sonde_inference_rows_total", "Rows that were run."),
+		planned:     prometheus.NewDesc("sonde_inference_planned_info", "1 for each version that the configuration names, by its part: served, shadow or canary.", []string{"model", "version", "part"}, nil),
 		queueRows:   prometheus.NewDesc("sonde_inference_queue_rows", "Rows in the queue.", nil, nil),
 		success:     desc("nv_inference_request_success", "Requests that were answered."),
 		failure:     desc("nv_inference_request_failure", "Requests that failed, by reason.", "reason"),
@@ -74,7 +86,7 @@ func newVersionCollector(d *Daemon) *versionCollector {
 // Describe tells the names.
 func (c *versionCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.info, c.rows, c.queueRows, c.success, c.failure, c.count, c.runs, c.pending,
+		c.info, c.rows, c.queueRows, c.planned, c.success, c.failure, c.count, c.runs, c.pending,
 		c.requestTime, c.queueTime, c.inputTime, c.inferTime, c.outputTime,
 	} {
 		to <- d
@@ -85,6 +97,12 @@ func (c *versionCollector) Describe(to chan<- *prometheus.Desc) {
 func (c *versionCollector) Collect(to chan<- prometheus.Metric) {
 	_, rows := c.daemon.batcher.Waiting()
 	to <- prometheus.MustNewConstMetric(c.queueRows, prometheus.GaugeValue, float64(rows))
+	plan := c.daemon.router.Plan()
+	for part, version := range map[string]string{"served": plan.Version, "shadow": plan.Shadow, "canary": plan.Canary} {
+		if version != "" {
+			to <- prometheus.MustNewConstMetric(c.planned, prometheus.GaugeValue, 1, plan.Model, version, part)
+		}
+	}
 	for _, lease := range c.daemon.models.Loaded() {
 		info, s := lease.Info(), lease.Stats().Snapshot()
 		lease.Release()

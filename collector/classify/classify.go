@@ -12,6 +12,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,13 +44,26 @@ const maxVersions = 16
 // Client classifies sessions. It may be used at the same time.
 type Client struct {
 	server kservev2.GRPCInferenceServiceClient
-	model  string
 	log    *slog.Logger
+	target atomic.Pointer[Target]
 
 	buffers sync.Pool // of *buffers
 
-	mu       sync.Mutex // guards versions
-	versions map[string]*label.Set
+	mu       sync.Mutex            // guards versions
+	versions map[Target]*label.Set // of versions that have answered
+}
+
+// Target is what is asked for.
+type Target struct {
+	Model   string
+	Version string // empty: the one that the server serves by default
+}
+
+func (t Target) String() string {
+	if t.Version == "" {
+		return "model " + t.Model
+	}
+	return "model " + t.Model + " version " + t.Version
 }
 
 // buffers are the three columns of one request. gRPC has encoded them when the call returns; then they are free again.
@@ -59,12 +73,44 @@ type buffers struct {
 }
 
 // New returns a client for one model of the server at the other end of conn.
-func New(conn grpc.ClientConnInterface, model string, log *slog.Logger) *Client {
-	return &Client{
-		server: kservev2.NewGRPCInferenceServiceClient(conn), model: model, log: log.With(telemetry.KeyComponent, "classify"),
+func New(conn grpc.ClientConnInterface, target Target, log *slog.Logger) *Client {
+	c := &Client{
+		server: kservev2.NewGRPCInferenceServiceClient(conn), log: log.With(telemetry.KeyComponent, "classify"),
 		buffers:  sync.Pool{New: func() any { return &buffers{} }},
-		versions: map[string]*label.Set{},
+		versions: map[Target]*label.Set{},
 	}
+	c.Use(target)
+	return c
+}
+
+// Use asks for another target from the next call on; Prove it first.
+func (c *Client) Use(target Target) { c.target.Store(&target) }
+
+// Target returns what is asked for.
+func (c *Client) Target() Target { return *c.target.Load() }
+
+// ErrNotServed is returned by Prove when the server answers, and the target would not do.
+var ErrNotServed = errors.New("not served")
+
+// Prove tells whether the server has the target and its features are those that are computed here. It changes nothing.
+func (c *Client) Prove(ctx context.Context, target Target) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ready, err := c.server.ModelReady(ctx, &kservev2.ModelReadyRequest{Name: target.Model, Version: target.Version})
+	if err != nil {
+		return fmt.Errorf("inference: %w", err)
+	}
+	if !ready.GetReady() {
+		return fmt.Errorf("%s is %w by inference", target, ErrNotServed)
+	}
+	properties, err := c.properties(ctx, target)
+	if err != nil {
+		return fmt.Errorf("inference: metadata of %s: %w", target, err)
+	}
+	if _, err = fitting(target, properties); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotServed, err)
+	}
+	return nil
 }
 
 // Classify returns one classification for each session, in order, without the number of packets that each rests on. A
@@ -82,12 +128,13 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 			return nil, err
 		}
 	}
-	response, err := c.server.ModelInfer(ctx, b.request(c.model, len(sessions)))
+	target := c.Target()
+	response, err := c.server.ModelInfer(ctx, b.request(target, len(sessions)))
 	if err != nil {
 		return nil, c.outcome(ctx, err)
 	}
-	version := response.GetModelVersion()
-	labels, err := c.labels(ctx, version)
+	answered := Target{target.Model, response.GetModelVersion()}
+	labels, err := c.labels(ctx, answered)
 	if err != nil {
 		return nil, err
 	}
@@ -96,18 +143,18 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 		if errors.Is(err, label.ErrOutput) {
 			return nil, retry.Permanent(err)
 		}
-		c.forget(version) // it may have been loaded again with other labels
-		return nil, fmt.Errorf("model %s version %s: %w", c.model, version, err)
+		c.forget(answered) // it may have been loaded again with other labels
+		return nil, fmt.Errorf("%s: %w", answered, err)
 	}
 	for _, classification := range classifications {
-		classification.Model, classification.ModelVersion = response.GetModelName(), version
+		classification.Model, classification.ModelVersion = response.GetModelName(), answered.Version
 	}
 	return classifications, nil
 }
 
 // Ready tells whether the server has a model that fits. It asks the server.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.ask(ctx, "")
+	_, err := c.ask(ctx, c.Target())
 	return err
 }
 
@@ -134,62 +181,67 @@ func (c *Client) unknown() bool {
 	return len(c.versions) == 0
 }
 
-func (c *Client) forget(version string) {
+func (c *Client) forget(answered Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.versions, version)
+	delete(c.versions, answered)
 }
 
 // labels returns what a version of the model says of its outputs; the server is asked once.
-func (c *Client) labels(ctx context.Context, version string) (*label.Set, error) {
+func (c *Client) labels(ctx context.Context, answered Target) (*label.Set, error) {
 	c.mu.Lock()
-	set := c.versions[version]
+	set := c.versions[answered]
 	c.mu.Unlock()
 	if set != nil {
 		return set, nil
 	}
-	set, err := c.ask(ctx, version)
+	set, err := c.ask(ctx, answered)
 	if err != nil {
 		return nil, err
 	}
-	c.log.Info("model answers", telemetry.KeyModel, c.model, telemetry.KeyModelVersion, version)
+	c.log.Info("model answers", telemetry.KeyModel, answered.Model, telemetry.KeyModelVersion, answered.Version)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.versions) >= maxVersions {
 		clear(c.versions)
 	}
-	c.versions[version] = set
+	c.versions[answered] = set
 	return set, nil
 }
 
-// ask reads what a version says of itself, the newest one when it is empty, and refuses one of another feature schema.
-func (c *Client) ask(ctx context.Context, version string) (*label.Set, error) {
-	properties, err := c.properties(ctx, version)
+// ask reads what a version says of itself, the default one when it is empty, and refuses one of another feature schema.
+func (c *Client) ask(ctx context.Context, target Target) (*label.Set, error) {
+	properties, err := c.properties(ctx, target)
 	if err != nil {
-		err = fmt.Errorf("metadata of model %s: %w", c.model, err)
+		err = fmt.Errorf("metadata of %s: %w", target, err)
 		if wait, ok := rpc.RetryDelay(err); ok {
 			return nil, retry.After(err, wait)
 		}
 		return nil, err
 	}
+	return fitting(target, properties)
+}
+
+// fitting reads a model's properties, and refuses those of another feature schema.
+func fitting(target Target, properties map[string]string) (*label.Set, error) {
 	set, err := label.Read(properties)
 	if err != nil {
-		return nil, fmt.Errorf("model %s version %q: %w", c.model, version, err)
+		return nil, fmt.Errorf("%s: %w", target, err)
 	}
 	if want := feature.SchemaSHA256(); set.SchemaSHA256 != want {
-		return nil, fmt.Errorf("model %s version %q was trained on feature schema %.12s, this collector computes %.12s: load another version",
-			c.model, version, set.SchemaSHA256, want)
+		return nil, fmt.Errorf("%s was trained on feature schema %.12s, this collector computes %.12s: load another version",
+			target, set.SchemaSHA256, want)
 	}
 	return set, nil
 }
 
 // properties are in a model's metadata. Triton's has none; there they stand as parameters in the model's configuration.
-func (c *Client) properties(ctx context.Context, version string) (map[string]string, error) {
-	metadata, err := c.server.ModelMetadata(ctx, &kservev2.ModelMetadataRequest{Name: c.model, Version: version})
+func (c *Client) properties(ctx context.Context, target Target) (map[string]string, error) {
+	metadata, err := c.server.ModelMetadata(ctx, &kservev2.ModelMetadataRequest{Name: target.Model, Version: target.Version})
 	if err != nil || len(metadata.GetProperties()) > 0 {
 		return metadata.GetProperties(), err
 	}
-	response, err := c.server.ModelConfig(ctx, &kservev2.ModelConfigRequest{Name: c.model, Version: version})
+	response, err := c.server.ModelConfig(ctx, &kservev2.ModelConfigRequest{Name: target.Model, Version: target.Version})
 	if status.Code(err) == codes.Unimplemented { // a server that knows the protocol's six calls only
 		return nil, nil
 	}
@@ -217,12 +269,12 @@ func appendFloats(to []byte, values []float32) []byte {
 	return to
 }
 
-func (b *buffers) request(model string, rows int) *kservev2.ModelInferRequest {
+func (b *buffers) request(target Target, rows int) *kservev2.ModelInferRequest {
 	tensor := func(name, datatype string, dimensions ...int64) *kservev2.ModelInferRequest_InferInputTensor {
 		return &kservev2.ModelInferRequest_InferInputTensor{Name: name, Datatype: datatype, Shape: append([]int64{int64(rows)}, dimensions...)}
 	}
 	return &kservev2.ModelInferRequest{
-		ModelName: model,
+		ModelName: target.Model, ModelVersion: target.Version,
 		Inputs: []*kservev2.ModelInferRequest_InferInputTensor{
 			tensor(feature.TensorBytes, "UINT8", feature.ByteColumns),
 			tensor(feature.TensorSeries, "FP32", feature.SeriesRows, feature.MaxPackets),

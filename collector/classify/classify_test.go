@@ -157,7 +157,7 @@ func connect(t testing.TB, s *server) (client *classify.Client, stop func()) {
 		}
 		stop()
 	})
-	return classify.New(conn, "sessions", testenv.Log(t)), stop
+	return classify.New(conn, classify.Target{Model: "sessions"}, testenv.Log(t)), stop
 }
 
 func sessions(t testing.TB, n int) []*feature.Session {

@@ -67,7 +67,7 @@ func TestWorkerChangesNoSession(t *testing.T) {
 
 func TestWorkerDropsPackets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(o *dispatch.WorkerOptions) { o.DropPackets = true })
+		w := newWorld(t, func(o *dispatch.WorkerOptions) { o.DropPackets = func() bool { return true } })
 		w.publish(session("one"))
 		w.run(time.Second)
 		if e := w.stored["one"]; e == nil || e.Head != nil || e.Result.GetClassification() == nil {

@@ -3,6 +3,7 @@ package result
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"sonde.example/internal/telemetry"
@@ -24,17 +25,36 @@ type Purger interface {
 
 // Retention deletes results and packets when their time has come: the payload of a session is personal data.
 type Retention struct {
-	store       Purger
-	keepResults time.Duration
-	keepPackets time.Duration
-	log         *slog.Logger
+	store   Purger
+	keep    atomic.Pointer[keep]
+	changed chan struct{} // 1: look at once
+	log     *slog.Logger
 }
+
+type keep struct{ results, packets time.Duration }
 
 // NewRetention returns a retention that keeps results and packets for so long after their session opened. Zero keeps
 // results for ever, and no packets: those of a time when they were kept go. Run starts it.
 func NewRetention(store Purger, keepResults, keepPackets time.Duration, log *slog.Logger) *Retention {
-	return &Retention{store: store, keepResults: keepResults, keepPackets: keepPackets, log: log.With(telemetry.KeyComponent, "retention")}
+	r := &Retention{store: store, changed: make(chan struct{}, 1), log: log.With(telemetry.KeyComponent, "retention")}
+	r.keep.Store(&keep{keepResults, keepPackets})
+	return r
 }
+
+// Keep changes both times from now on. What is too old by them goes at once. Any goroutine may call it.
+func (r *Retention) Keep(results, packets time.Duration) {
+	next := &keep{results, packets}
+	if *r.keep.Swap(next) == *next {
+		return
+	}
+	select {
+	case r.changed <- struct{}{}:
+	default: // Run has not looked since the last time
+	}
+}
+
+// KeepsPackets tells whether packets are kept at all.
+func (r *Retention) KeepsPackets() bool { return r.keep.Load().packets > 0 }
 
 // Run looks at once and then every ten minutes, until ctx ends. When the store does not answer, the next look makes up
 // for it.
@@ -47,6 +67,7 @@ func (r *Retention) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ticker.C:
+		case <-r.changed:
 		case <-ctx.Done():
 			return nil
 		}
@@ -55,13 +76,13 @@ func (r *Retention) Run(ctx context.Context) error {
 
 // purge deletes in steps until nothing old is left.
 func (r *Retention) purge(ctx context.Context) error {
-	now := time.Now()
+	now, keep := time.Now(), r.keep.Load()
 	results := time.Time{} // no session is as old
-	if r.keepResults > 0 {
-		results = now.Add(-r.keepResults)
+	if keep.results > 0 {
+		results = now.Add(-keep.results)
 	}
 	for {
-		deleted, err := r.store.Purge(ctx, results, now.Add(-r.keepPackets), purgeLimit)
+		deleted, err := r.store.Purge(ctx, results, now.Add(-keep.packets), purgeLimit)
 		if err != nil || deleted == 0 || ctx.Err() != nil {
 			return err
 		}

@@ -104,3 +104,33 @@ func TestRetentionOutlivesAStoreThatIsAway(t *testing.T) {
 		}
 	})
 }
+
+func TestRetentionTakesOtherTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &rows{}
+		store.fill(time.Hour)
+		r := result.NewRetention(store, 0, 2*time.Hour, testenv.Log(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		synctest.Wait()
+		if len(store.results) != 3600 || len(store.heads) != 3600 || !r.KeepsPackets() {
+			t.Errorf("%d results and %d heads are left, want 3600 of each", len(store.results), len(store.heads))
+		}
+		r.Keep(30*time.Minute, 0)
+		synctest.Wait() // at once, not with the next look
+		if len(store.results) != 1800 || len(store.heads) != 0 || r.KeepsPackets() {
+			t.Errorf("%d results and %d heads are left, want 1800 and 0", len(store.results), len(store.heads))
+		}
+		calls := store.calls
+		r.Keep(30*time.Minute, 0)
+		synctest.Wait()
+		if store.calls != calls {
+			t.Error("the same times again are a change")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -35,7 +35,7 @@ func (m *Memory) Apply(ctx context.Context, b *Batch) (enough []uint64, err erro
 	now := m.now()
 	l.seen = now
 	if b.Sequence <= l.lastSent { // it was here before, or nearly, and has waited then
-		now -= m.o.Deadline * replayWaited / 100
+		now -= m.deadline() * replayWaited / 100
 	}
 	l.begin(b, past)
 	touched := resize(&l.touched, len(b.Updates))

@@ -18,8 +18,8 @@ import (
 
 // Options are what code sets of a memory store. Zero fields mean the defaults.
 type Options struct {
-	Log    *slog.Logger
-	Walker *packet.Walker // reads stored heads after a restart; the Assembler's
+	Log     *slog.Logger
+	Walkers *packet.Walkers // read stored heads after a restart; the Assembler's
 
 	Head     packet.HeadLimits // packet.DefaultHeadLimits
 	Deadline time.Duration     // from the first change to the hand-over; 10 s
@@ -34,7 +34,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	o.Walker = cmp.Or(o.Walker, packet.NewWalker(packet.DefaultOptions()))
+	o.Walkers = cmp.Or(o.Walkers, packet.NewWalkers(packet.DefaultOptions()))
 	o.Head = cmp.Or(o.Head, packet.DefaultHeadLimits())
 	o.Deadline = cmp.Or(o.Deadline, 10*time.Second)
 	o.Away = cmp.Or(o.Away, time.Hour)
@@ -68,6 +68,7 @@ type Memory struct {
 	journal Journal
 	log     *slog.Logger
 	start   time.Time // its monotonic part is the store's clock
+	limits  limits    // what SetDeadline and SetBytes change
 	used    atomic.Int64
 
 	mu       sync.Mutex // guards what follows
@@ -98,7 +99,7 @@ func OpenMemory(ctx context.Context, o Options, journal Journal) (*Memory, error
 	m := &Memory{
 		o: o, journal: journal, log: o.Log.With("component", "session"), start: time.Now(),
 		lanes: map[packet.Lane]*lane{}, agents: map[string]*agent{},
-		hand: make(chan struct{}, 1), wake: make(chan struct{}, 1), shutdown: make(chan struct{}),
+		limits: newLimits(&o), hand: make(chan struct{}, 1), wake: make(chan struct{}, 1), shutdown: make(chan struct{}),
 	}
 	rows, err := journal.Ledger(ctx, "")
 	if err != nil {
@@ -209,7 +210,7 @@ func (m *Memory) Usage() (u Usage) {
 
 // pressure is how much of the scarcer budget is used.
 func (m *Memory) pressure(a *agent) float64 {
-	return max(float64(m.used.Load())/float64(m.o.Bytes), float64(a.used.Load())/float64(m.o.AgentBytes))
+	return max(float64(m.used.Load())/float64(m.limits.bytes.Load()), float64(a.used.Load())/float64(m.limits.agentBytes.Load()))
 }
 
 // Close makes every waiting call return ErrClosed. It must come after Run has returned.

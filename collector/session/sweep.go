@@ -96,7 +96,7 @@ type schedule struct {
 }
 
 func (l *lane) schedule(now time.Duration) schedule {
-	return schedule{now: now, deadline: l.store.o.Deadline, pressure: l.store.pressure(l.agent)}
+	return schedule{now: now, deadline: l.store.deadline(), pressure: l.store.pressure(l.agent)}
 }
 
 func (at schedule) due(s *state) bool {

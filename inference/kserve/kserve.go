@@ -79,6 +79,9 @@ type Options struct {
 	Models Models
 	// Predictor runs it.
 	Predictor Predictor
+	// Route, if set, may hand rows that no version was asked for to another version: it takes the lease and returns the
+	// one to run them with, of a model with the same inputs.
+	Route func(lease serving.Lease, in *serving.Inputs) serving.Lease
 	// Ready tells whether the server takes requests.
 	Ready func() bool
 	// Version is the program's.
@@ -143,20 +146,26 @@ func (s *Service) infer(ctx context.Context, r *kservev2.ModelInferRequest) (*ks
 	if err != nil {
 		return nil, err
 	}
-	defer lease.Release()
-	info := lease.Info()
+	defer func() { lease.Release() }()
 	options, err := callOptions(r.GetParameters())
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := wantedOutputs(info, r.GetOutputs())
+	wanted, err := wantedOutputs(lease.Info(), r.GetOutputs())
 	if err != nil {
 		return nil, err
 	}
-	in, err := decode(info, r)
+	in, err := decode(lease.Info(), r)
 	if err != nil {
 		return nil, err
 	}
+	if s.opts.Route != nil && r.GetModelVersion() == "" {
+		lease = s.opts.Route(lease, in)
+		if wanted, err = wantedOutputs(lease.Info(), r.GetOutputs()); err != nil {
+			return nil, err
+		}
+	}
+	info := lease.Info()
 	out := room(info, wanted, in.Rows)
 	if err := s.opts.Predictor.Predict(ctx, lease, in, out, options); err != nil {
 		return nil, err

@@ -162,7 +162,7 @@ func (r *Repository) Loaded() []serving.Lease {
 // Load brings a model into the state that policy asks for: files that are new or
 // have changed are opened, checked and warmed up beside those that serve, and
 // when all are good they take their place in one step; versions that policy does
-// not name leave. On an error nothing has changed, and Index says why.
+// not name leave, unless it keeps them. On an error nothing has changed, and Index says why.
 // ErrNotFound: no such model or version in the folders. ErrRefused: a file must
 // not be served; the error names it.
 func (r *Repository) Load(ctx context.Context, name string, policy serving.VersionPolicy) error {
@@ -201,8 +201,30 @@ func (r *Repository) Load(ctx context.Context, name string, policy serving.Versi
 		}
 		next[number] = v
 	}
+	for n, v := range old {
+		if policy.Keep && next[n] == nil {
+			next[n] = v
+		}
+	}
 	r.swap(name, next)
 	return nil
+}
+
+// Versions lists the versions of a model that lie in the folders, ascending; none when there is no such model.
+func (r *Repository) Versions(name string) ([]int64, error) {
+	_, versions, err := r.find(name)
+	return versions, err
+}
+
+// Retain lets all versions of a model but the given ones leave. Those that are not loaded it does not load.
+func (r *Repository) Retain(name string, versions ...int64) {
+	r.load.Lock()
+	defer r.load.Unlock()
+	r.mu.RLock()
+	next := maps.Clone(r.models[name])
+	r.mu.RUnlock()
+	maps.DeleteFunc(next, func(n int64, _ *version) bool { return !slices.Contains(versions, n) })
+	r.swap(name, next)
 }
 
 // prepare returns what serves the version: the one that does already if its file

@@ -72,10 +72,8 @@ type Predictor interface {
 // Service is sonde.inference.v1.ClassifierService.
 type Service struct {
 	inferencev1.UnimplementedClassifierServiceServer
-	models    Models
-	predictor Predictor
-	model     string
-	scratch   sync.Pool // of *scratch, filled anew by every request
+	opts    Options
+	scratch sync.Pool // of *scratch, filled anew by every request
 }
 
 // scratch is what features are computed in: some 20 KB.
@@ -84,9 +82,22 @@ type scratch struct {
 	row  feature.Row
 }
 
-// New makes a service whose default model has the given name.
-func New(models Models, predictor Predictor, model string) *Service {
-	return &Service{models: models, predictor: predictor, model: model, scratch: sync.Pool{New: func() any { return &scratch{} }}}
+// Options say how a service works. All but Route are needed.
+type Options struct {
+	// Models has what is served.
+	Models Models
+	// Predictor runs it.
+	Predictor Predictor
+	// Model names the model for requests that name none.
+	Model func() string
+	// Route may hand rows that no version was asked for to another version: it takes the lease and returns the one to run
+	// them with, of a model with the same inputs.
+	Route func(lease serving.Lease, in *serving.Inputs) serving.Lease
+}
+
+// New makes a service.
+func New(o Options) *Service {
+	return &Service{opts: o, scratch: sync.Pool{New: func() any { return &scratch{} }}}
 }
 
 // Register puts the service on a server.
@@ -110,9 +121,16 @@ func (s *Service) Classify(ctx context.Context, r *inferencev1.ClassifyRequest) 
 	if err != nil {
 		return nil, err
 	}
-	defer lease.Release()
+	defer func() { lease.Release() }()
 	field := func(i int) string { return fmt.Sprintf("sessions[%d]", i) }
-	classifications, err := s.classify(ctx, lease, r.GetSessions(), top, field)
+	in, packets, err := s.features(lease.Info(), r.GetSessions(), field)
+	if err != nil {
+		return nil, err
+	}
+	if s.opts.Route != nil && r.GetVersion() == "" && in.Rows > 0 {
+		lease = s.opts.Route(lease, in)
+	}
+	classifications, err := s.run(ctx, lease, in, packets, top)
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +168,9 @@ func (s *Service) GetModel(_ context.Context, r *inferencev1.GetModelRequest) (*
 // acquire returns a lease on a classifier.
 func (s *Service) acquire(name, version string) (serving.Lease, error) {
 	if name == "" {
-		name = s.model
+		name = s.opts.Model()
 	}
-	lease, err := s.models.Acquire(name, version)
+	lease, err := s.opts.Models.Acquire(name, version)
 	if errors.Is(err, serving.ErrNotFound) {
 		if version != "" {
 			name += "/" + version
@@ -186,14 +204,19 @@ func fits(info *serving.Info) bool {
 // classify computes features, runs them, and reads the answers. field names a
 // session in errors.
 func (s *Service) classify(ctx context.Context, lease serving.Lease, sessions []*inferencev1.Session, top int, field func(int) string) ([]*flowv1.Classification, error) {
-	if len(sessions) == 0 {
-		return nil, nil
-	}
-	info := lease.Info()
-	in, packets, err := s.features(info, sessions, field)
+	in, packets, err := s.features(lease.Info(), sessions, field)
 	if err != nil {
 		return nil, err
 	}
+	return s.run(ctx, lease, in, packets, top)
+}
+
+// run runs the rows of sessions that have so many packets, and reads the answers.
+func (s *Service) run(ctx context.Context, lease serving.Lease, in *serving.Inputs, packets []uint32, top int) ([]*flowv1.Classification, error) {
+	if in.Rows == 0 {
+		return nil, nil
+	}
+	info := lease.Info()
 	probs, energy := info.Output(serving.OutputProbs), info.Output(serving.OutputEnergy)
 	out := &serving.Outputs{Data: make([][]byte, len(info.Outputs))}
 	for _, i := range []int{probs, energy} {
@@ -203,7 +226,7 @@ func (s *Service) classify(ctx context.Context, lease serving.Lease, sessions []
 	if in.Rows <= interactiveSessions {
 		options.Priority = serving.PriorityInteractive
 	}
-	if err := s.predictor.Predict(ctx, lease, in, out, options); err != nil {
+	if err := s.opts.Predictor.Predict(ctx, lease, in, out, options); err != nil {
 		return nil, toStatus(err)
 	}
 	classifications, row := make([]*flowv1.Classification, in.Rows), make([]float32, len(info.Labels.Labels))

@@ -56,7 +56,7 @@ func open(t *testing.T) (*server.Service, *direct) {
 		}
 	})
 	d := &direct{}
-	return server.New(models, d, "sonde"), d
+	return server.New(server.Options{Models: models, Predictor: d, Model: func() string { return "sonde" }}), d
 }
 
 // session is a small HTTP exchange.

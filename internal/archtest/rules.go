@@ -10,8 +10,10 @@ const (
 	gopacket       = "github.com/gopacket/gopacket"
 	gopacketLayers = gopacket + "/layers"
 	embeddedEtcd   = "./internal/confstore/etcd/embedded"
-	// whatInferenceServes is no stage that data passes through: every room of the daemon works on its models.
+	// These are no stages that data passes through: every room of the daemon works on inference's models, and on rows of
+	// confsync's tables.
 	whatInferenceServes = "./inference/model"
+	whatConfsyncCarries = "./confsync/change"
 )
 
 // daemons are the rooms that meet on the wire only.
@@ -59,7 +61,7 @@ func houseRules() []rule {
 		reason: "data walks one way through interfaces of the reader's own; the daemon's root introduces the stages to each other",
 		denies: func(i Import) bool {
 			from, to := stage(i.From), stage(i.To)
-			return from != "" && to != "" && from != to && path.Dir(from) == path.Dir(to) && i.To != whatInferenceServes
+			return from != "" && to != "" && from != to && path.Dir(from) == path.Dir(to) && i.To != whatInferenceServes && i.To != whatConfsyncCarries
 		},
 	}, {
 		name:   "a parent never imports its child",

@@ -9,6 +9,8 @@ type VersionPolicy struct {
 	All bool
 	// Specific serves exactly these.
 	Specific []int64
+	// Keep lets what serves already and is not named go on, until Retain.
+	Keep bool
 }
 
 // Entry is one version that lies in the repository or is loaded.

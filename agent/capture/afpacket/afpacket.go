@@ -9,7 +9,7 @@
 // the bytes and its programs cannot see it where it was; so it lets tagged frames through, the tag is put back in place, and
 // the program runs here, on the whole frame. "tcp port 443" takes no tagged frame; "vlan and tcp port 443" does.
 //
-//	ring  ┌────────┬────────┬────────┬────────┐   blocks of 1 MiB; each is the kernel's, or, when full or 10 ms
+//	ring  ┌────────┬────────┬────────┬────────┐   blocks of up to 1 MiB; each is the kernel's, or, when full or 10 ms
 //	      │ ours   │ ours   │ kernel │ kernel │   old, ours until all of its packets have been read
 //	      └────────┴────────┴────────┴────────┘
 //	        ▲ read            ▲ written
@@ -24,7 +24,7 @@ const Scheme = "afpacket:"
 const (
 	DefaultRingBytes = 64 << 20
 	SmallRingBytes   = 8 << 20 // for hosts where the whole agent has 48 MB
-	MinRingBytes     = 2 * blockBytes
+	MinRingBytes     = 1 << 20
 	MaxRingBytes     = 1 << 30
 )
 
@@ -34,10 +34,25 @@ const MaxRings = 64
 
 // Options for Open.
 type Options struct {
-	// RingBytes is the size of each device's ring, rounded down to whole blocks of 1 MiB, between MinRingBytes and
+	// RingBytes is the size of each device's ring, rounded down to whole blocks, between MinRingBytes and
 	// MaxRingBytes; 0 means DefaultRingBytes.
 	RingBytes int
 }
 
-// blockBytes is the unit in which the kernel hands packets over.
-const blockBytes = 1 << 20
+// Blocks are the unit in which the kernel hands packets over. A block that is not full is handed over after a time, so a ring
+// must have many of them, whatever its size, lest a reader that is held up for a few of these times loses packets while
+// most of the ring is empty. A frame is never longer than a block; 64 KiB of segments taken together must fit.
+const (
+	minBlocks     = 64
+	minBlockBytes = 128 << 10
+	maxBlockBytes = 1 << 20
+)
+
+// blocksOf returns how many blocks a ring has, and how large they are.
+func blocksOf(ringBytes int) (count, bytes int) {
+	bytes = maxBlockBytes
+	for bytes > minBlockBytes && ringBytes/bytes < minBlocks {
+		bytes /= 2
+	}
+	return ringBytes / bytes, bytes
+}

@@ -23,7 +23,8 @@ const (
 type ring struct {
 	socket  int
 	memory  []byte
-	blocks  int
+	blocks  int // and the bytes of each
+	size    int
 	device  device
 	program []bpf.RawInstruction // in force
 
@@ -43,7 +44,8 @@ func openRing(d device, bytes int, program []bpf.RawInstruction) (*ring, error) 
 	if err != nil {
 		return nil, socketError(err)
 	}
-	r := &ring{socket: socket, device: d, blocks: bytes / blockBytes, until: math.MaxInt64}
+	r := &ring{socket: socket, device: d, until: math.MaxInt64}
+	r.blocks, r.size = blocksOf(bytes)
 	if err := r.open(program); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -68,15 +70,15 @@ func (r *ring) open(program []bpf.RawInstruction) error {
 		return fmt.Errorf("reserve room for tags: %w", err)
 	}
 	request := unix.TpacketReq3{
-		Block_size: blockBytes, Block_nr: uint32(r.blocks), Frame_size: frameBytes, Frame_nr: uint32(r.blocks * (blockBytes / frameBytes)),
+		Block_size: uint32(r.size), Block_nr: uint32(r.blocks), Frame_size: frameBytes, Frame_nr: uint32(r.blocks * (r.size / frameBytes)),
 		Retire_blk_tov: uint32(blockTimeout.Milliseconds()),
 	}
 	if err := unix.SetsockoptTpacketReq3(r.socket, unix.SOL_PACKET, unix.PACKET_RX_RING, &request); err != nil {
-		return fmt.Errorf("make a ring of %d MiB: %w", r.blocks, err)
+		return fmt.Errorf("make a ring of %d bytes: %w", r.blocks*r.size, err)
 	}
-	memory, err := unix.Mmap(r.socket, 0, r.blocks*blockBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	memory, err := unix.Mmap(r.socket, 0, r.blocks*r.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return fmt.Errorf("map a ring of %d MiB: %w", r.blocks, err)
+		return fmt.Errorf("map a ring of %d bytes: %w", r.blocks*r.size, err)
 	}
 	r.memory = memory
 	address := unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: r.device.index}
@@ -113,7 +115,7 @@ func (r *ring) attach(program []bpf.RawInstruction) error {
 
 // status is the word by which a block is handed over and given back.
 func (r *ring) status() *uint32 {
-	return (*uint32)(unsafe.Pointer(&r.memory[r.next*blockBytes+blockStatus]))
+	return (*uint32)(unsafe.Pointer(&r.memory[r.next*r.size+blockStatus]))
 }
 
 // ready tells whether the next block is ours.
@@ -124,8 +126,8 @@ func (r *ring) take() (ok bool, broken int) {
 	if !r.ready() {
 		return false, 0
 	}
-	at := r.next * blockBytes
-	r.block, broken = openBlock(r.memory[at : at+blockBytes : at+blockBytes])
+	at := r.next * r.size
+	r.block, broken = openBlock(r.memory[at : at+r.size : at+r.size])
 	r.held = true
 	return true, broken
 }

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -36,7 +38,7 @@ func New(t testing.TB) *Namespace {
 	run(t, "ip", "netns", "add", n.Name)
 	// The test's context has ended by then.
 	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "del", n.Name).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "ip", "netns", "del", n.Name).CombinedOutput(); err != nil {
 			t.Errorf("delete namespace %s: %v: %s", n.Name, err, out)
 		}
 	})
@@ -104,15 +106,25 @@ func Veth(a *Namespace, nameA string, b *Namespace, nameB string) {
 	b.AwaitCarrier(nameB)
 }
 
-// Bridge makes a bridge with ports, up and quiet.
+// Bridge makes a bridge with ports, up and quiet. It passes every frame: where the kernel has bridges ask netfilter, which
+// drops what has no right checksum, that is off.
 func (n *Namespace) Bridge(name string, ports ...string) {
 	n.t.Helper()
-	n.IP("link", "add", name, "type", "bridge", "mcast_snooping", "0")
+	n.IP("link", "add", name, "type", "bridge", "mcast_snooping", "0", "forward_delay", "0")
+	n.Do(func() {
+		for _, name := range []string{"iptables", "ip6tables", "arptables"} {
+			err := os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+name, []byte("0"), 0)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				n.t.Fatal(err)
+			}
+		}
+	})
 	n.Quiet(name)
 	for _, port := range ports {
 		n.IP("link", "set", port, "master", name)
 	}
 	n.IP("link", "set", name, "up")
+	n.AwaitCarrier(name)
 }
 
 // Tun makes a device of bare IP packets, up and quiet, and returns the descriptor on whose other side the test is: what it
