@@ -249,6 +249,14 @@ func (s *Store) NextUnder(ctx context.Context, prefix string, after uint64) ([]c
 	ctx, done := s.while(ctx)
 	defer done()
 	for {
+		// A server that was wiped or restored would say nothing until it has come to the stamp.
+		response, err := s.client.Get(ctx, s.checkpointKey(), clientv3.WithCountOnly())
+		if err != nil {
+			return nil, 0, s.explain(ctx, "look at the store's revision", err)
+		}
+		if uint64(response.Header.Revision) < after {
+			return nil, 0, confstore.ErrCompacted
+		}
 		events, err := s.watch(ctx, prefix, after+1, clientv3.WithPrefix())
 		if errors.Is(err, confstore.ErrCompacted) {
 			return nil, 0, err
@@ -257,13 +265,6 @@ func (s *Store) NextUnder(ctx context.Context, prefix string, after uint64) ([]c
 			return nil, 0, s.explain(ctx, "watch "+prefix, err)
 		}
 		if len(events) == 0 {
-			response, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-			if err != nil {
-				return nil, 0, s.explain(ctx, "get "+prefix, err)
-			}
-			if uint64(response.Header.Revision) < after { // wiped: none of its changes will be told
-				return nil, 0, confstore.ErrCompacted
-			}
 			continue
 		}
 		// The newest of each key, in the order of the keys' last writes.

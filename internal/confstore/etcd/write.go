@@ -74,7 +74,7 @@ func (s *Store) Lead(ctx context.Context, candidate string) (confstore.Term, err
 	case <-ctx.Done():
 		end()
 		<-granted
-		return nil, ctx.Err()
+		return nil, s.explain(ctx, "lease", ctx.Err())
 	}
 	if session.err != nil {
 		end()
