@@ -189,7 +189,7 @@ func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		// What lies in the ring of a point that goes still belongs to its session.
-		err := s.live.do(t.Context(), func() error {
+		err := s.live.do(func() error {
 			s.devices.Send("eth1", udpFrame(1))
 			next := *s.running.Load()
 			next.points = []string{"afpacket:eth0"}
@@ -215,7 +215,7 @@ func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		time.Sleep(2 * time.Minute)
-		if err := s.live.do(t.Context(), func() error {
+		if err := s.live.do(func() error {
 			if len(s.live.points) != 1 || len(s.live.numbers) != 1 {
 				t.Errorf("%d points and %d rings are known", len(s.live.points), len(s.live.numbers))
 			}

@@ -465,3 +465,21 @@ func relay(t *testing.T, conn net.Conn, dial dialer) {
 	}
 	copies.Wait()
 }
+
+func TestADeviceThatComesLateIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(map[string]*uplinktest.Collector{"collector.test:7443": uplinktest.New()})
+		revision := w.publish(&configv1.AgentConfig{CapturePoints: []string{"afpacket:late"}})
+		f := w.start(w.store, "eth0")
+		if status := w.status(revision); status.GetState() != failed || status.GetField() != "device" {
+			t.Errorf("status %v", status)
+		}
+		f.devices.SetDown("late", nil) // it appears
+		time.Sleep(11 * time.Second)
+		if status := w.status(revision); status.GetState() != applied || !f.devices.Send("late", numbered(1)) {
+			t.Errorf("status %v", status)
+		}
+		f.stop()
+	})
+}

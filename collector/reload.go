@@ -10,9 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "sonde.example/gen/go/sonde/config/v1"
+	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 
 	"sonde.example/collector/classify"
 	"sonde.example/internal/config"
+	"sonde.example/internal/packet"
 	"sonde.example/internal/retry"
 	"sonde.example/internal/service"
 )
@@ -56,6 +58,7 @@ type settings struct {
 	sessionBytes             int64
 	keepResults, keepPackets time.Duration
 	target                   classify.Target
+	ports                    *flowv1.TunnelPorts // of capture points that name none; nil: the well-known ones
 }
 
 // settle merges a configuration, which is valid, with the flags.
@@ -70,6 +73,7 @@ func (c *Config) settle(from *configv1.ServiceConfig) (settings, error) {
 		keepResults:  cmp.Or(from.GetKeepResults().AsDuration(), c.KeepResults),
 		keepPackets:  c.KeepPackets,
 		target:       classify.Target{Model: cmp.Or(from.GetModel(), c.Model), Version: from.GetModelVersion()},
+		ports:        from.GetTunnelPorts(),
 	}
 	if from.GetKeepPackets() != nil { // zero is a wish too
 		s.keepPackets = from.GetKeepPackets().AsDuration()
@@ -124,5 +128,6 @@ func (d *Collector) use(s settings) {
 	d.sessions.SetDeadline(s.deadline)
 	d.sessions.SetBytes(s.sessionBytes)
 	d.retention.Keep(s.keepResults, s.keepPackets)
+	d.walkers.SetDefault(packet.OptionsFrom(s.ports))
 	d.classify.Use(s.target)
 }

@@ -1,6 +1,8 @@
 package inference_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -21,7 +23,11 @@ import (
 	"sonde.example/inference/model/modeltest"
 	"sonde.example/internal/config"
 	"sonde.example/internal/config/configtest"
+	"sonde.example/internal/confstore/etcd"
+	"sonde.example/internal/confstore/etcd/embedded"
 	"sonde.example/internal/feature"
+	"sonde.example/internal/mtls"
+	"sonde.example/internal/testenv"
 )
 
 // versions has versions 1 and 2, which differ, 3, which is 2 again, and 4, which must not be served.
@@ -184,6 +190,47 @@ func TestTheCanaryAnswersItsShare(t *testing.T) {
 		if got := ask(seed); got != "1" {
 			t.Errorf("without a canary %s answered", got)
 		}
+	}
+}
+
+// TestTheConfigurationComesFromEtcd takes the way of the flags: a URL, and the daemon's own certificate.
+func TestTheConfigurationComesFromEtcd(t *testing.T) {
+	certs := testenv.Certificates(t)
+	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0", TLS: certs.Service, Log: testenv.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	store, err := etcd.Open(t.Context(), etcd.Options{
+		Endpoints: []string{server.Addr().String()}, Root: config.DefaultRoot, Log: testenv.Log(t),
+		TLS: testenv.Source(t, certs.Service).ClientConfig(mtls.Peer{}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := configtest.NewServicesIn(t, config.RoleInference, store)
+	d := start(t, func(c *inference.Config) {
+		c.BuiltIn, c.TLS, c.ConfigStore, c.State = versions(t), certs.Service, "etcd://"+server.Addr().String(), t.TempDir()
+		c.Model = "other"
+	})
+	d.certs = certs
+	t.Cleanup(func() {
+		d.stop()
+		cancel()
+		if err := errors.Join(store.Close(), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"}); got.GetVersion() != "1.2.3" || got.GetLatency().AsDuration() <= 0 {
+		t.Errorf("status %v", got)
+	}
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "4"}, "model_version", "sonde/4")
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2"})
+	r, err := kservev2.NewGRPCInferenceServiceClient(d.dial(certs.Service)).ModelInfer(t.Context(), request(t, 1, 1))
+	if err != nil || r.GetModelVersion() != "2" {
+		t.Errorf("answered by %q, %v", r.GetModelVersion(), err)
 	}
 }
 

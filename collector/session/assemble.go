@@ -10,21 +10,21 @@ import (
 	"sonde.example/internal/packet"
 )
 
-// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, with the walker that the
-// agent's cut used, and compares them with the session that the agent put the packet to. A packet that contradicts its
+// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, looking for tunnels
+// where the agent's cut did, and compares them with the session that the agent put the packet to. A packet that contradicts its
 // session is counted and kept out of the head. It stands before the store, so that this work is done outside of every
 // lock. Any number of goroutines may use one.
 type Assembler struct {
 	store      Store
-	walker     *packet.Walker
+	walkers    *packet.Walkers
 	scratch    sync.Pool // of *Batch
 	packets    atomic.Uint64
 	mismatched atomic.Uint64
 }
 
 // NewAssembler returns an assembler in front of a store.
-func NewAssembler(store Store, walker *packet.Walker) *Assembler {
-	return &Assembler{store: store, walker: walker, scratch: sync.Pool{New: func() any { return new(Batch) }}}
+func NewAssembler(store Store, walkers *packet.Walkers) *Assembler {
+	return &Assembler{store: store, walkers: walkers, scratch: sync.Pool{New: func() any { return new(Batch) }}}
 }
 
 // Stats tells how many packets were read, and how many of them contradicted their session.
@@ -97,6 +97,8 @@ func (a *Assembler) readPackets(b *Batch, from *ingestv1.Batch) {
 		info               packet.Info
 		now                = from.GetBaseTimeNs()
 		offset             uint32
+		walker             *packet.Walker
+		through            = -1 // the interface that it is for
 	)
 	for i, session := range sessions {
 		now += deltas[i] // wraps around on nonsense, which nothing depends on
@@ -112,9 +114,13 @@ func (a *Assembler) readPackets(b *Batch, from *ingestv1.Batch) {
 		}
 		frame := b.Data[offset : offset+captured[i]]
 		offset += captured[i]
-		link := packet.LinkType(b.Interfaces[p.Interface].GetLinkType())
+		iface := b.Interfaces[p.Interface]
+		if through != int(p.Interface) {
+			through, walker = int(p.Interface), a.walkers.For(iface.GetTunnelPorts())
+		}
+		link := packet.LinkType(iface.GetLinkType())
 		reverse := p.Flags&uint8(flowv1.PacketFlag_PACKET_FLAG_REVERSE) != 0
-		if a.walker.Walk(link, frame, len(frame)+int(p.Missing), &info) == packet.OK && belongs(&info, u, reverse) {
+		if walker.Walk(link, frame, len(frame)+int(p.Missing), &info) == packet.OK && belongs(&info, u, reverse) {
 			p.Payload, p.Carries = uint32(info.PayloadOffset), uint32(info.PayloadCaptured)
 			if !u.First.Seen && info.Fragment != packet.LaterFragment {
 				u.First = First{Seen: true, Reverse: reverse, Type: info.ICMPType, Code: info.ICMPCode}

@@ -90,6 +90,7 @@ type row struct {
 type ifaceKey struct {
 	point, name string
 	link        uint32
+	ports       string // packet.Options.Key; empty: none named
 }
 
 // maxInterfaces bounds how many interfaces a lane remembers; beyond, each batch brings its own.
@@ -259,7 +260,10 @@ func (l *lane) evict() {
 
 // intern returns the lane's own copy of an interface.
 func (l *lane) intern(i *flowv1.Interface) *flowv1.Interface {
-	key := ifaceKey{i.GetCapturePoint(), i.GetName(), i.GetLinkType()}
+	key := ifaceKey{point: i.GetCapturePoint(), name: i.GetName(), link: i.GetLinkType()}
+	if i.GetTunnelPorts() != nil {
+		key.ports = packet.OptionsFrom(i.GetTunnelPorts()).Key()
+	}
 	if known := l.interfaces[key]; known != nil {
 		return known
 	}

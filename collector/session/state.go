@@ -257,7 +257,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 		revision: evidence.GetConfigRevision(),
 	}
 	if r.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED {
-		s.recallHead(stored.Head, evidence.GetPacketsHeld(), l.store.o.Walker)
+		s.recallHead(stored.Head, evidence.GetPacketsHeld(), l.store.o.Walkers)
 	}
 	s.settled = s.version()
 	s.handed, s.confirmed = s.settled, s.heldPackets()
@@ -270,7 +270,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 }
 
 // recallHead takes over a stored head. When its packets are not kept any more only their number is known.
-func (s *state) recallHead(p *flowv1.Packets, packets uint32, walker *packet.Walker) {
+func (s *state) recallHead(p *flowv1.Packets, packets uint32, walkers *packet.Walkers) {
 	n := len(p.GetCaptured())
 	if uint32(n) < packets || len(p.GetTimeDeltasNs()) != n || len(p.GetMissing()) != n || len(p.GetFlags()) != n ||
 		len(p.GetOrdinals()) != n || len(p.GetInterfaces()) == 0 {
@@ -293,7 +293,7 @@ func (s *state) recallHead(p *flowv1.Packets, packets uint32, walker *packet.Wal
 		})
 		s.next = p.GetOrdinals()[i] + 1
 		end := min(len(s.data), offset+int(p.GetCaptured()[i]))
-		if walker.Walk(packet.LinkType(iface.GetLinkType()), s.data[offset:end], end-offset+int(p.GetMissing()[i]), &info) == packet.OK {
+		if walkers.For(iface.GetTunnelPorts()).Walk(packet.LinkType(iface.GetLinkType()), s.data[offset:end], end-offset+int(p.GetMissing()[i]), &info) == packet.OK {
 			s.payload += uint32(info.PayloadCaptured)
 			if !s.first.Seen {
 				reverse := s.head[i].flags&uint8(flowv1.PacketFlag_PACKET_FLAG_REVERSE) != 0

@@ -62,7 +62,7 @@ type extraction struct {
 
 	labels  map[labelKey][]string // rows of labels.csv that no session has taken yet
 	header  []string
-	walker  *packet.Walker
+	walkers *packet.Walkers
 	session feature.Session
 	row     feature.Row
 	shards  [3]*shard
@@ -83,7 +83,7 @@ type labelKey struct {
 }
 
 func (e *extraction) run(ctx context.Context, stdout io.Writer) (err error) {
-	e.walker = packet.NewWalker(packet.DefaultOptions())
+	e.walkers = packet.NewWalkers(packet.DefaultOptions())
 	if err := e.readLabels(); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (e *extraction) capture(ctx context.Context, path, name string) (err error)
 			return err
 		}
 		var info packet.Info
-		if e.walker.Walk(at.LinkType, frame, at.OriginalLength, &info) != packet.OK || info.Fragment == packet.LaterFragment {
+		if e.walkers.For(nil).Walk(at.LinkType, frame, at.OriginalLength, &info) != packet.OK || info.Fragment == packet.LaterFragment {
 			continue
 		}
 		d := open[info.Key]
@@ -313,7 +313,7 @@ func (e *extraction) write(d *draft, label []string) error {
 }
 
 func (e *extraction) writeRow(d *draft, head *flowv1.Packets, packets int, whole bool, label []string) error {
-	if err := e.session.FromHead(e.walker, uint32(d.key.Protocol), head); err != nil {
+	if err := e.session.FromHead(e.walkers, uint32(d.key.Protocol), head); err != nil {
 		return err
 	}
 	e.session.Extract(&e.row)

@@ -95,11 +95,11 @@ type Follower[P Published] struct {
 	state State
 }
 
-// AgentFollower and ServiceFollower are the two that there are.
-type (
-	AgentFollower   = Follower[*configv1.PublishedAgentConfig]
-	ServiceFollower = Follower[*configv1.PublishedServiceConfig]
-)
+// AgentFollower follows an agent's key.
+type AgentFollower = Follower[*configv1.PublishedAgentConfig]
+
+// ServiceFollower follows a service's key.
+type ServiceFollower = Follower[*configv1.PublishedServiceConfig]
 
 // kind is what differs between agents and services.
 type kind[P Published] struct {

@@ -108,9 +108,9 @@ func (s *Session) reset(protocol uint32) error {
 	return nil
 }
 
-// FromHead reads a head. The walker must look for tunnels where the agent did; ipProtocol is the five-tuple's. The head's
+// FromHead reads a head. Tunnels are looked for on the ports of each packet's interface; ipProtocol is the five-tuple's. The head's
 // bytes are not referred to afterwards. An error wraps ErrContradiction and names the column.
-func (s *Session) FromHead(walker *packet.Walker, ipProtocol uint32, head *flowv1.Packets) error {
+func (s *Session) FromHead(walkers *packet.Walkers, ipProtocol uint32, head *flowv1.Packets) error {
 	if err := s.reset(ipProtocol); err != nil {
 		return err
 	}
@@ -134,8 +134,9 @@ func (s *Session) FromHead(walker *packet.Walker, ipProtocol uint32, head *flowv
 		}
 		original := int(min(uint64(captured)+uint64(head.GetMissing()[i]), math.MaxInt32))
 		var info packet.Info
-		linkType := packet.LinkType(head.GetInterfaces()[link].GetLinkType())
-		if walker.Walk(linkType, frame, original, &info) == packet.OK {
+		iface := head.GetInterfaces()[link]
+		linkType := packet.LinkType(iface.GetLinkType())
+		if walkers.For(iface.GetTunnelPorts()).Walk(linkType, frame, original, &info) == packet.OK {
 			p.Size = int32(min(info.PayloadLength, math.MaxInt32))
 			s.take(&info, frame, p.Reverse)
 		}

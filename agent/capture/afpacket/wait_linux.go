@@ -156,14 +156,15 @@ func (s *Set) rebind(p *point, d device, now time.Time) error {
 	if len(s.rings) >= MaxRings {
 		return fmt.Errorf("%d rings are at work already", MaxRings)
 	}
-	program, err := p.choose(d, s.flows)
+	program, raw, err := p.choose(d, s.flows)
 	if err != nil {
 		return err
 	}
-	r, err := openRing(d, s.bytes, program)
+	r, err := openRing(d, s.bytes, raw)
 	if err != nil {
 		return err
 	}
+	p.use(program)
 	r.point, r.from = p, p.ring.from
 	p.ring.end(now, 0)
 	p.ring = r
