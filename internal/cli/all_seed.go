@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -72,8 +73,9 @@ func (e *everything) stateFlag() string {
 // greet tells who has just started it on a terminal what runs, and what to type next.
 func (e *everything) greet(took time.Duration) {
 	sudo := ""
+	program := os.Args[0] // as it was called, so that it can be typed again
 	if _, ok := service.Environment("SUDO_USER"); ok {
-		sudo = "sudo "
+		sudo, program = "sudo ", "sudo "+program
 	}
 	flags := e.stateFlag()
 	if address := e.agent.Collectors[0]; address != "127.0.0.1:7443" {
@@ -86,14 +88,14 @@ func (e *everything) greet(took time.Duration) {
 
 In another terminal:
 
-  %[4]ssonde tail%[5]s                 sessions as they get their labels
-  %[4]ssonde results%[5]s              all of them; --help has filters
-  %[4]ssonde account%[5]s              where every packet went
-  %[4]ssonde agents%[5]s               who captures, with which configuration
-  %[4]ssonde config set %[6]s filter='tcp port 443'%[7]s
-  %[4]ssqlite3 %[8]s "UPDATE agent_config SET filter = '' WHERE name = '%[6]s'"
+  %[4]s tail%[5]s
+  %[4]s results%[5]s
+  %[4]s account%[5]s
+  %[4]s agents%[5]s
+  %[4]s config set %[6]s filter='tcp port 443'%[7]s
+  %[8]ssqlite3 %[9]s "UPDATE agent_config SET filter = '' WHERE name = '%[6]s'"
 
-`, took.Seconds(), e.capturing(), e.state, sudo, flags, agentName, e.stateFlag(), e.path("config.db"))
+`, took.Seconds(), e.capturing(), e.state, program, flags, agentName, e.stateFlag(), sudo, quoted(e.path("config.db")))
 }
 
 // capturing says what is captured, as far as it is known before the agent has answered.
