@@ -49,7 +49,7 @@ func openResults(ctx context.Context, url string) (results, error) {
 	return nil, fmt.Errorf("--results: no store for %q", service.Redacted(url))
 }
 
-func openSessions(ctx context.Context, c *Config, walker *packet.Walker, journal session.Journal, log *slog.Logger) (sessions, error) {
+func openSessions(ctx context.Context, c *Config, walkers *packet.Walkers, journal session.Journal, log *slog.Logger) (sessions, error) {
 	if c.Sessions != "mem:" {
 		return nil, fmt.Errorf("--sessions: no store for %q", service.Redacted(c.Sessions))
 	}
@@ -58,7 +58,7 @@ func openSessions(ctx context.Context, c *Config, walker *packet.Walker, journal
 		return nil, fmt.Errorf("--session-bytes: %w", err)
 	}
 	return session.OpenMemory(ctx, session.Options{
-		Log: log, Walker: walker, Deadline: c.HandOverDeadline, Bytes: bytes,
+		Log: log, Walkers: walkers, Deadline: c.HandOverDeadline, Bytes: bytes,
 	}, journal)
 }
 

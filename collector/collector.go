@@ -50,6 +50,7 @@ type Collector struct {
 	server    *rpc.Server
 	ingest    *ingest.Service
 	sessions  sessions
+	walkers   *packet.Walkers
 	sweeper   *session.Sweeper
 	queue     queue
 	retention *result.Retention
@@ -115,8 +116,8 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--results: %w", err)
 	}
 	d.closeLater(d.results.Close)
-	walker := packet.NewWalker(packet.DefaultOptions())
-	if d.sessions, err = openSessions(ctx, c, walker, d.results, d.log); err != nil {
+	d.walkers = packet.NewWalkers(packet.DefaultOptions())
+	if d.sessions, err = openSessions(ctx, c, d.walkers, d.results, d.log); err != nil {
 		return err
 	}
 	d.closeLater(d.sessions.Close)
@@ -130,18 +131,18 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 	}
 	d.closeLater(conn.Close)
 	d.classify = classify.New(conn, classify.Target{Model: c.Model}, d.log)
-	d.wire(walker, reg)
+	d.wire(reg)
 	return d.openFollower(ctx, reg)
 }
 
 // wire introduces the stages to each other.
-func (d *Collector) wire(walker *packet.Walker, reg *prometheus.Registry) {
+func (d *Collector) wire(reg *prometheus.Registry) {
 	hub := query.NewHub()
-	assembler := session.NewAssembler(d.sessions, walker)
+	assembler := session.NewAssembler(d.sessions, d.walkers)
 	d.ingest = ingest.New(assembler, ingest.Options{Log: d.log, DrainGrace: min(4*time.Second, d.config.DrainTimeout*3/4)})
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
-		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walker: walker, Log: d.log,
+		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walkers: d.walkers, Log: d.log,
 		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: func() bool { return !d.retention.KeepsPackets() },
 	})
 	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	configv1 "sonde.example/gen/go/sonde/config/v1"
+	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 
 	"sonde.example/collector/classify"
 	"sonde.example/internal/config"
@@ -56,6 +57,7 @@ type settings struct {
 	sessionBytes             int64
 	keepResults, keepPackets time.Duration
 	target                   classify.Target
+	ports                    *flowv1.TunnelPorts // unset: the well-known ones
 }
 
 // settle merges a configuration, which is valid, with the flags.
@@ -70,6 +72,7 @@ func (c *Config) settle(from *configv1.ServiceConfig) (settings, error) {
 		keepResults:  cmp.Or(from.GetKeepResults().AsDuration(), c.KeepResults),
 		keepPackets:  c.KeepPackets,
 		target:       classify.Target{Model: cmp.Or(from.GetModel(), c.Model), Version: from.GetModelVersion()},
+		ports:        from.GetTunnelPorts(),
 	}
 	if from.GetKeepPackets() != nil { // zero is a wish too
 		s.keepPackets = from.GetKeepPackets().AsDuration()
@@ -125,4 +128,5 @@ func (d *Collector) use(s settings) {
 	d.sessions.SetBytes(s.sessionBytes)
 	d.retention.Keep(s.keepResults, s.keepPackets)
 	d.classify.Use(s.target)
+	d.walkers.SetDefault(s.ports)
 }

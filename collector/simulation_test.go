@@ -73,7 +73,7 @@ func start(t *testing.T, results *sessiontest.Results) *process {
 	if p.store, err = session.OpenMemory(t.Context(), session.Options{}, mortal{results, p.dead}); err != nil {
 		t.Fatal(err)
 	}
-	p.ingest = ingest.New(session.NewAssembler(p.store, packet.NewWalker(packet.DefaultOptions())), ingest.Options{})
+	p.ingest = ingest.New(session.NewAssembler(p.store, packet.NewWalkers(packet.DefaultOptions())), ingest.Options{})
 	p.server = grpc.NewServer(grpc.ForceServerCodecV2(rpc.Codec(rpc.NewBufferPool())), grpc.MaxRecvMsgSize(rpc.DefaultMaxMessageBytes),
 		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 			id := mtls.Identity{Role: mtls.RoleAgent, ID: "agent-1"}

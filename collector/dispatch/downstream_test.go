@@ -131,7 +131,7 @@ func BenchmarkDownstream(b *testing.B) {
 	queue := dispatch.NewMemory(64 << 20)
 	worker := dispatch.NewWorker(dispatch.WorkerOptions{
 		Queue: queue, Classifier: sink, Results: store, Settler: sink, Tail: sink,
-		Walker: packet.NewWalker(packet.Options{}), Log: slog.New(slog.DiscardHandler),
+		Walkers: packet.NewWalkers(packet.Options{}), Log: slog.New(slog.DiscardHandler),
 	})
 	go func() {
 		messages := make([]dispatch.Message, 0, 64)

@@ -70,7 +70,7 @@ type Worker struct {
 	results     Results
 	settler     Settler
 	tail        Tail
-	walker      *packet.Walker
+	walkers     *packet.Walkers
 	dropPackets func() bool
 	log         *slog.Logger
 	metrics     *Metrics
@@ -83,7 +83,7 @@ type WorkerOptions struct {
 	Results    Results
 	Settler    Settler
 	Tail       Tail
-	Walker     *packet.Walker // looks for tunnels where the session store does
+	Walkers    *packet.Walkers // the session store's
 	Log        *slog.Logger
 	Metrics    *Metrics // nil counts nothing
 	// DropPackets, if set, is asked for each result whether its head is kept out of the result store.
@@ -94,7 +94,7 @@ type WorkerOptions struct {
 func NewWorker(o WorkerOptions) *Worker {
 	return &Worker{
 		queue: o.Queue, classifier: o.Classifier, results: o.Results, settler: o.Settler, tail: o.Tail,
-		walker: o.Walker, dropPackets: o.DropPackets, metrics: o.Metrics,
+		walkers: o.Walkers, dropPackets: o.DropPackets, metrics: o.Metrics,
 		log: telemetry.Limited(o.Log, logInterval).With(telemetry.KeyComponent, "worker"),
 	}
 }
@@ -173,7 +173,7 @@ func (w *Worker) open(b *batch, items []item, messages []Message) {
 			it.entry = record.New(m.Session, nil, nil, "")
 			continue
 		}
-		if err := b.sessions[i].FromHead(w.walker, m.Session.GetFiveTuple().GetIpProtocol(), m.Session.GetHead()); err != nil {
+		if err := b.sessions[i].FromHead(w.walkers, m.Session.GetFiveTuple().GetIpProtocol(), m.Session.GetHead()); err != nil {
 			w.fail(it, err)
 			continue
 		}

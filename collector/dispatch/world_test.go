@@ -76,7 +76,7 @@ func newWorld(t *testing.T, change func(*dispatch.WorkerOptions)) *world {
 		classify: fine, put: fine, settle: fine, stored: map[string]*record.Entry{},
 	}
 	options := dispatch.WorkerOptions{
-		Queue: w.queue, Classifier: w, Results: w, Settler: settler{w}, Tail: tail{w}, Walker: packet.NewWalker(packet.Options{}),
+		Queue: w.queue, Classifier: w, Results: w, Settler: settler{w}, Tail: tail{w}, Walkers: packet.NewWalkers(packet.Options{}),
 		Log: testenv.Log(t), Metrics: dispatch.NewMetrics(w.registry, w.queue.Len),
 	}
 	if change != nil {

@@ -35,6 +35,9 @@ func check(b *ingestv1.Batch) error {
 		if len(iface.GetCapturePoint()) > maxTextBytes || len(iface.GetName()) > maxTextBytes || iface.GetLinkType() > 0xffff {
 			return malformed("interface %d: texts too long, or no link type", i)
 		}
+		if err := packet.CheckPorts(iface.GetTunnelPorts()); err != nil {
+			return malformed("interface %d: %v", i, err)
+		}
 	}
 	if len(b.GetData()) == 0 {
 		return nil

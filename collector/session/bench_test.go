@@ -26,7 +26,7 @@ func BenchmarkApply(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	assembler := session.NewAssembler(m, packet.NewWalker(packet.DefaultOptions()))
+	assembler := session.NewAssembler(m, packet.NewWalkers(packet.DefaultOptions()))
 	payload := string(make([]byte, 120))
 	var batches []*ingestv1.Batch
 	packets, bytes := 0, 0
@@ -89,7 +89,7 @@ func BenchmarkApplyTails(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	assembler := session.NewAssembler(m, packet.NewWalker(packet.DefaultOptions()))
+	assembler := session.NewAssembler(m, packet.NewWalkers(packet.DefaultOptions()))
 	flow := agent.TCP("10.0.0.1:1000", "10.0.0.2:80")
 	payload := string(make([]byte, 120))
 	for range 1000 {

@@ -18,8 +18,8 @@ import (
 
 // Options are what code sets of a memory store. Zero fields mean the defaults.
 type Options struct {
-	Log    *slog.Logger
-	Walker *packet.Walker // reads stored heads after a restart; the Assembler's
+	Log     *slog.Logger
+	Walkers *packet.Walkers // read stored heads after a restart; the Assembler's
 
 	Head     packet.HeadLimits // packet.DefaultHeadLimits
 	Deadline time.Duration     // from the first change to the hand-over; 10 s
@@ -34,7 +34,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	o.Walker = cmp.Or(o.Walker, packet.NewWalker(packet.DefaultOptions()))
+	o.Walkers = cmp.Or(o.Walkers, packet.NewWalkers(packet.DefaultOptions()))
 	o.Head = cmp.Or(o.Head, packet.DefaultHeadLimits())
 	o.Deadline = cmp.Or(o.Deadline, 10*time.Second)
 	o.Away = cmp.Or(o.Away, time.Hour)

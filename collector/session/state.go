@@ -257,7 +257,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 		revision: evidence.GetConfigRevision(),
 	}
 	if r.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED {
-		s.recallHead(stored.Head, evidence.GetPacketsHeld(), l.store.o.Walker)
+		s.recallHead(stored.Head, evidence.GetPacketsHeld(), l.store.o.Walkers)
 	}
 	s.settled = s.version()
 	s.handed, s.confirmed = s.settled, s.heldPackets()
@@ -270,7 +270,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 }
 
 // recallHead takes over a stored head. When its packets are not kept any more only their number is known.
-func (s *state) recallHead(p *flowv1.Packets, packets uint32, walker *packet.Walker) {
+func (s *state) recallHead(p *flowv1.Packets, packets uint32, walkers *packet.Walkers) {
 	n := len(p.GetCaptured())
 	if uint32(n) < packets || len(p.GetTimeDeltasNs()) != n || len(p.GetMissing()) != n || len(p.GetFlags()) != n ||
 		len(p.GetOrdinals()) != n || len(p.GetInterfaces()) == 0 {
@@ -280,12 +280,19 @@ func (s *state) recallHead(p *flowv1.Packets, packets uint32, walker *packet.Wal
 	s.data = append([]byte(nil), p.GetData()...)
 	s.iface = p.GetInterfaces()[0]
 	now, offset := p.GetBaseTimeNs(), 0
-	var info packet.Info
+	var (
+		info    packet.Info
+		walker  *packet.Walker
+		through *flowv1.Interface // what walker is for
+	)
 	for i := range n {
 		now += p.GetTimeDeltasNs()[i]
 		iface := p.GetInterfaces()[0]
 		if indexes := p.GetInterfaceIndexes(); i < len(indexes) && int(indexes[i]) < len(p.GetInterfaces()) {
 			iface = p.GetInterfaces()[indexes[i]]
+		}
+		if walker == nil || iface != through {
+			through, walker = iface, walkers.For(iface.GetTunnelPorts())
 		}
 		s.head = append(s.head, held{
 			time: now, captured: p.GetCaptured()[i], missing: p.GetMissing()[i],

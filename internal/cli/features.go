@@ -62,6 +62,7 @@ type extraction struct {
 
 	labels  map[labelKey][]string // rows of labels.csv that no session has taken yet
 	header  []string
+	walkers *packet.Walkers // for captures, whose interfaces tell no ports
 	walker  *packet.Walker
 	session feature.Session
 	row     feature.Row
@@ -83,7 +84,8 @@ type labelKey struct {
 }
 
 func (e *extraction) run(ctx context.Context, stdout io.Writer) (err error) {
-	e.walker = packet.NewWalker(packet.DefaultOptions())
+	e.walkers = packet.NewWalkers(packet.DefaultOptions())
+	e.walker = e.walkers.For(nil)
 	if err := e.readLabels(); err != nil {
 		return err
 	}
@@ -313,7 +315,7 @@ func (e *extraction) write(d *draft, label []string) error {
 }
 
 func (e *extraction) writeRow(d *draft, head *flowv1.Packets, packets int, whole bool, label []string) error {
-	if err := e.session.FromHead(e.walker, uint32(d.key.Protocol), head); err != nil {
+	if err := e.session.FromHead(e.walkers, uint32(d.key.Protocol), head); err != nil {
 		return err
 	}
 	e.session.Extract(&e.row)

@@ -269,12 +269,12 @@ func (w *world) begin() *life {
 	w.Helper()
 	log := testenv.Log(w.T)
 	l := &life{listener: bufconn.Listen(1 << 20), dead: new(atomic.Bool), ended: make(chan error, 2)}
-	results, walker := mortal{w.vault, l.dead}, packet.NewWalker(packet.DefaultOptions())
+	results, walkers := mortal{w.vault, l.dead}, packet.NewWalkers(packet.DefaultOptions())
 	var err error
-	if l.store, err = session.OpenMemory(w.Context(), session.Options{Log: log, Walker: walker}, results); err != nil {
+	if l.store, err = session.OpenMemory(w.Context(), session.Options{Log: log, Walkers: walkers}, results); err != nil {
 		w.Fatal(err)
 	}
-	l.ingest = ingest.New(session.NewAssembler(l.store, walker), ingest.Options{Log: log})
+	l.ingest = ingest.New(session.NewAssembler(l.store, walkers), ingest.Options{Log: log})
 	l.server = rpc.NewServer(rpc.ServerOptions{
 		Certificates: testenv.Source(w.T, w.certificates.Service), Log: log,
 		Table: rpc.Table{ingestv1.IngestService_Ingest_FullMethodName: {mtls.RoleAgent}},
@@ -288,7 +288,7 @@ func (w *world) begin() *life {
 		l.ended <- service.Run(ctx, l.store, session.NewSweeper(l.store, func(err error) { w.Error(err) }),
 			dispatch.NewRelay(l.store, queue, log),
 			dispatch.NewWorker(dispatch.WorkerOptions{
-				Queue: queue, Classifier: oracle{}, Results: results, Settler: l.store, Tail: nobody{}, Walker: walker, Log: log,
+				Queue: queue, Classifier: oracle{}, Results: results, Settler: l.store, Tail: nobody{}, Walkers: walkers, Log: log,
 			}))
 	}()
 	return l

@@ -76,7 +76,7 @@ func headOf(frame func(step) []byte, steps ...step) *flowv1.Packets {
 func read(t testing.TB, protocol uint32, head *flowv1.Packets) *Session {
 	t.Helper()
 	s := new(Session)
-	if err := s.FromHead(packet.NewWalker(packet.DefaultOptions()), protocol, head); err != nil {
+	if err := s.FromHead(packet.NewWalkers(packet.DefaultOptions()), protocol, head); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -278,7 +278,7 @@ func TestContradictionsAreNamed(t *testing.T) {
 	} {
 		h := good()
 		spoil(h)
-		err := new(Session).FromHead(packet.NewWalker(packet.DefaultOptions()), 6, h)
+		err := new(Session).FromHead(packet.NewWalkers(packet.DefaultOptions()), 6, h)
 		if !errors.Is(err, ErrContradiction) || !bytes.Contains([]byte(err.Error()), []byte(name)) {
 			t.Errorf("%q came out as %v", name, err)
 		}

@@ -31,7 +31,7 @@ func TestAnySegmentationGivesTheStream(t *testing.T) {
 		e := here
 		e.clientISN = rapid.Uint32().Draw(t, "isn")
 		s := new(Session)
-		if err := s.FromHead(packet.NewWalker(packet.DefaultOptions()), 6, headOf(e.tcp, steps...)); err != nil {
+		if err := s.FromHead(packet.NewWalkers(packet.DefaultOptions()), 6, headOf(e.tcp, steps...)); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(s.Forward(), stream) || s.HoleBytes() != 0 {
@@ -73,7 +73,7 @@ func FuzzFromHead(f *testing.F) {
 			Flags: []uint32{0, 1}, TimeDeltasNs: []int64{-1, math.MinInt64}, Data: append(bytes.Clone(a), b...),
 		}
 		s := new(Session)
-		if err := s.FromHead(packet.NewWalker(packet.DefaultOptions()), protocol&0xff, h); err != nil {
+		if err := s.FromHead(packet.NewWalkers(packet.DefaultOptions()), protocol&0xff, h); err != nil {
 			t.Fatal(err)
 		}
 		sane(t, s)
@@ -116,7 +116,7 @@ func FuzzFrames(f *testing.F) {
 }
 
 func TestReusedSessionAllocatesNothing(t *testing.T) {
-	walker := packet.NewWalker(packet.DefaultOptions())
+	walker := packet.NewWalkers(packet.DefaultOptions())
 	for name, head := range benchmarkHeads(t) {
 		if name == "QUIC" {
 			continue // its keys are made anew
@@ -161,7 +161,7 @@ func BenchmarkExtract(b *testing.B) {
 			protocol = 17
 		}
 		b.Run(name, func(b *testing.B) {
-			walker := packet.NewWalker(packet.DefaultOptions())
+			walker := packet.NewWalkers(packet.DefaultOptions())
 			var s Session
 			var r Row
 			b.ReportAllocs()

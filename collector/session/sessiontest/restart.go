@@ -366,7 +366,7 @@ func concurrent(f *fixture) {
 		lanes[i] = a
 		f.resume(a, a.Hello(0))
 	}
-	assembler := session.NewAssembler(f.Store, packet.NewWalker(packet.DefaultOptions()))
+	assembler := session.NewAssembler(f.Store, packet.NewWalkers(packet.DefaultOptions()))
 	for _, a := range lanes {
 		fence := f.fences[a.Lane]
 		upstream.Go(func() {

@@ -144,7 +144,7 @@ func (f *fixture) agent() *Agent {
 }
 
 func (f *fixture) tryApply(a *Agent, b *ingestv1.Batch) error {
-	_, err := session.NewAssembler(f.Store, packet.NewWalker(packet.DefaultOptions())).Apply(f.Context(), a.Lane, f.fences[a.Lane], b)
+	_, err := session.NewAssembler(f.Store, packet.NewWalkers(packet.DefaultOptions())).Apply(f.Context(), a.Lane, f.fences[a.Lane], b)
 	return err
 }
 
