@@ -14,7 +14,6 @@ import (
 
 	"sonde.example/collector/classify"
 	"sonde.example/internal/config"
-	"sonde.example/internal/packet"
 	"sonde.example/internal/retry"
 	"sonde.example/internal/service"
 )
@@ -58,7 +57,7 @@ type settings struct {
 	sessionBytes             int64
 	keepResults, keepPackets time.Duration
 	target                   classify.Target
-	ports                    *flowv1.TunnelPorts // of capture points that name none; nil: the well-known ones
+	ports                    *flowv1.TunnelPorts // unset: the well-known ones
 }
 
 // settle merges a configuration, which is valid, with the flags.
@@ -128,6 +127,6 @@ func (d *Collector) use(s settings) {
 	d.sessions.SetDeadline(s.deadline)
 	d.sessions.SetBytes(s.sessionBytes)
 	d.retention.Keep(s.keepResults, s.keepPackets)
-	d.walkers.SetDefault(packet.OptionsFrom(s.ports))
 	d.classify.Use(s.target)
+	d.walkers.SetDefault(s.ports)
 }

@@ -308,3 +308,32 @@ func TestTheLastGoodConfigurationIsInForceWithoutTheStore(t *testing.T) {
 		t.Errorf("classified by %v", got.GetClassification())
 	}
 }
+
+// TestTunnelPortsChangeForInterfacesThatTellNone has an agent whose interfaces tell no ports look for VXLAN on a port of its own.
+func TestTunnelPortsChangeForInterfacesThatTellNone(t *testing.T) {
+	w := newWorld(t)
+	sent := func(port string) *queryv1.Result {
+		t.Helper()
+		w.agent.UDP("10.0.0.1:"+port, "10.0.0.2:53").VXLAN(8472).Up("question").Down("answer").End(flowv1.EndReason_END_REASON_IDLE)
+		w.send()
+		w.durable()
+		return w.newest()
+	}
+	if got := sent("1000"); got.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED {
+		t.Errorf("packets that contradict their session were taken: %v", got)
+	}
+	w.table.MustApply(&configv1.ServiceConfig{TunnelPorts: &flowv1.TunnelPorts{Vxlan: []uint32{4789, 8472}}})
+	if got := sent("1001"); got.GetClassification().GetPackets() != 2 || got.GetScope().GetTunnelId() != 42 {
+		t.Errorf("got %v", got)
+	}
+	w.agent.Ports = &flowv1.TunnelPorts{Vxlan: []uint32{8472}}
+	w.table.MustApply(&configv1.ServiceConfig{}) // the well-known ones again
+	if got := sent("1002"); got.GetClassification().GetPackets() != 2 {
+		t.Errorf("got %v", got)
+	}
+	w.agent.Ports = nil
+	if got := sent("1003"); got.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED {
+		t.Errorf("got %v", got)
+	}
+	w.table.MustFail(&configv1.ServiceConfig{TunnelPorts: &flowv1.TunnelPorts{GtpU: []uint32{0}}}, "gtp_u_ports", "0 is not a port")
+}

@@ -83,7 +83,7 @@ type WorkerOptions struct {
 	Results    Results
 	Settler    Settler
 	Tail       Tail
-	Walkers    *packet.Walkers // look for tunnels where the session store does
+	Walkers    *packet.Walkers // the session store's
 	Log        *slog.Logger
 	Metrics    *Metrics // nil counts nothing
 	// DropPackets, if set, is asked for each result whether its head is kept out of the result store.

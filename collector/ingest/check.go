@@ -3,7 +3,6 @@ package ingest
 import (
 	"fmt"
 	"hash/crc32"
-	"math"
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
@@ -36,9 +35,8 @@ func check(b *ingestv1.Batch) error {
 		if len(iface.GetCapturePoint()) > maxTextBytes || len(iface.GetName()) > maxTextBytes || iface.GetLinkType() > 0xffff {
 			return malformed("interface %d: texts too long, or no link type", i)
 		}
-		if f := checkTunnelPorts(iface.GetTunnelPorts()); f != nil {
-			f.detail = fmt.Sprintf("interface %d: %s", i, f.detail)
-			return f
+		if err := packet.CheckPorts(iface.GetTunnelPorts()); err != nil {
+			return malformed("interface %d: %v", i, err)
 		}
 	}
 	if len(b.GetData()) == 0 {
@@ -46,20 +44,6 @@ func check(b *ingestv1.Batch) error {
 	}
 	if sum := crc32.Checksum(b.GetData(), crc32.MakeTable(crc32.Castagnoli)); sum != b.GetCrc32C() {
 		return &fault{ingestv1.RejectionReason_REJECTION_REASON_CHECKSUM, "the checksum of data does not agree"}
-	}
-	return nil
-}
-
-func checkTunnelPorts(ports *flowv1.TunnelPorts) *fault {
-	for _, list := range [][]uint32{ports.GetVxlan(), ports.GetGeneve(), ports.GetGtpU(), ports.GetTeredo()} {
-		if len(list) > packet.MaxTunnelPorts {
-			return malformed("%d tunnel ports of a kind are more than %d", len(list), packet.MaxTunnelPorts)
-		}
-		for _, port := range list {
-			if port == 0 || port > math.MaxUint16 {
-				return malformed("tunnel port %d", port)
-			}
-		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -352,6 +353,15 @@ func TestPoisonedBatchesAreRejectedForGood(t *testing.T) {
 		{"port", func(b *ingestv1.Batch) { b.Sessions[0].FiveTuple.ClientPort = 70000 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"VLAN", func(b *ingestv1.Batch) { b.Sessions[0].Scope.VlanIds[0] = 4095 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"tunnel", func(b *ingestv1.Batch) { b.Sessions[0].Scope.Tunnel = 99 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
+		{"seventeen ports", func(b *ingestv1.Batch) {
+			b.Interfaces[0].TunnelPorts = &flowv1.TunnelPorts{Geneve: slices.Repeat([]uint32{6081}, 17)}
+		}, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
+		{"port 0", func(b *ingestv1.Batch) {
+			b.Interfaces[0].TunnelPorts = &flowv1.TunnelPorts{Vxlan: []uint32{0}}
+		}, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
+		{"port 65536", func(b *ingestv1.Batch) {
+			b.Interfaces[0].TunnelPorts = &flowv1.TunnelPorts{Teredo: []uint32{3544, 65536}}
+		}, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"ended without a reason", func(b *ingestv1.Batch) { b.Sessions[0].Counts.Ended = true }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"time backwards", func(b *ingestv1.Batch) { b.Sessions[0].Counts.LastTimeNs = -6 }, ingestv1.RejectionReason_REJECTION_REASON_MALFORMED},
 		{"too many bytes", func(b *ingestv1.Batch) {

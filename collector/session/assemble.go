@@ -10,8 +10,8 @@ import (
 	"sonde.example/internal/packet"
 )
 
-// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, looking for tunnels
-// where the agent's cut did, and compares them with the session that the agent put the packet to. A packet that contradicts its
+// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, looking
+// for tunnels where the agent's cut did, and compares them with the session that the agent put the packet to. A packet that contradicts its
 // session is counted and kept out of the head. It stands before the store, so that this work is done outside of every
 // lock. Any number of goroutines may use one.
 type Assembler struct {
@@ -63,6 +63,7 @@ func (a *Assembler) Apply(ctx context.Context, lane packet.Lane, fence uint64, b
 // forget lets go of what the batch refers to; its slices stay for the next one.
 func (b *Batch) forget() {
 	b.Counters, b.Spool, b.Data, b.Interfaces = nil, nil, nil, nil
+	clear(b.walkers)
 }
 
 // Read fills b, whatever it held before, from a batch that has been checked. What it refers to stays the caller's.
@@ -72,7 +73,10 @@ func (a *Assembler) Read(b *Batch, lane packet.Lane, fence uint64, from *ingestv
 		Sequence: from.GetSequence(), Skipped: from.GetSkipped(), EndedBelow: from.GetEndedBelow(),
 		Counters: from.GetCounters(), Spool: from.GetSpool(), ConfigRevision: from.GetConfigRevision(),
 		Interfaces: from.GetInterfaces(), Data: from.GetData(),
-		Updates: b.Updates[:0], Packets: b.Packets[:0],
+		Updates: b.Updates[:0], Packets: b.Packets[:0], walkers: b.walkers[:0],
+	}
+	for _, i := range b.Interfaces {
+		b.walkers = append(b.walkers, a.walkers.For(i.GetTunnelPorts()))
 	}
 	for _, u := range from.GetSessions() {
 		b.Updates = append(b.Updates, readUpdate(u))
@@ -97,8 +101,6 @@ func (a *Assembler) readPackets(b *Batch, from *ingestv1.Batch) {
 		info               packet.Info
 		now                = from.GetBaseTimeNs()
 		offset             uint32
-		walker             *packet.Walker
-		through            = -1 // the interface that it is for
 	)
 	for i, session := range sessions {
 		now += deltas[i] // wraps around on nonsense, which nothing depends on
@@ -114,13 +116,9 @@ func (a *Assembler) readPackets(b *Batch, from *ingestv1.Batch) {
 		}
 		frame := b.Data[offset : offset+captured[i]]
 		offset += captured[i]
-		iface := b.Interfaces[p.Interface]
-		if through != int(p.Interface) {
-			through, walker = int(p.Interface), a.walkers.For(iface.GetTunnelPorts())
-		}
-		link := packet.LinkType(iface.GetLinkType())
+		link := packet.LinkType(b.Interfaces[p.Interface].GetLinkType())
 		reverse := p.Flags&uint8(flowv1.PacketFlag_PACKET_FLAG_REVERSE) != 0
-		if walker.Walk(link, frame, len(frame)+int(p.Missing), &info) == packet.OK && belongs(&info, u, reverse) {
+		if b.walkers[p.Interface].Walk(link, frame, len(frame)+int(p.Missing), &info) == packet.OK && belongs(&info, u, reverse) {
 			p.Payload, p.Carries = uint32(info.PayloadOffset), uint32(info.PayloadCaptured)
 			if !u.First.Seen && info.Fragment != packet.LaterFragment {
 				u.First = First{Seen: true, Reverse: reverse, Type: info.ICMPType, Code: info.ICMPCode}

@@ -31,6 +31,8 @@ type Batch struct {
 	Packets    []Packet
 	Data       []byte // the packets' bytes, one behind the other
 	Mismatched int    // how many of the packets contradict their session
+
+	walkers []*packet.Walker // of each interface
 }
 
 // Steps is how many steps the batch has.

@@ -62,6 +62,7 @@ type lane struct {
 
 	changed    chan struct{} // closed when the marks change
 	interfaces map[ifaceKey]*flowv1.Interface
+	ports      []byte // intern's
 }
 
 // batchMark is one batch in a lane's journal.
@@ -90,7 +91,7 @@ type row struct {
 type ifaceKey struct {
 	point, name string
 	link        uint32
-	ports       string // packet.Options.Key; empty: none named
+	ports       string // by packet.AppendPorts
 }
 
 // maxInterfaces bounds how many interfaces a lane remembers; beyond, each batch brings its own.
@@ -260,16 +261,14 @@ func (l *lane) evict() {
 
 // intern returns the lane's own copy of an interface.
 func (l *lane) intern(i *flowv1.Interface) *flowv1.Interface {
-	key := ifaceKey{point: i.GetCapturePoint(), name: i.GetName(), link: i.GetLinkType()}
-	if i.GetTunnelPorts() != nil {
-		key.ports = packet.OptionsFrom(i.GetTunnelPorts()).Key()
-	}
-	if known := l.interfaces[key]; known != nil {
+	ports := packet.AppendPorts(l.ports[:0], i.GetTunnelPorts())
+	l.ports = ports
+	if known := l.interfaces[ifaceKey{i.GetCapturePoint(), i.GetName(), i.GetLinkType(), string(ports)}]; known != nil {
 		return known
 	}
 	own := proto.CloneOf(i)
 	if len(l.interfaces) < maxInterfaces {
-		l.interfaces[key] = own
+		l.interfaces[ifaceKey{own.GetCapturePoint(), own.GetName(), own.GetLinkType(), string(ports)}] = own
 	}
 	return own
 }

@@ -3,77 +3,135 @@ package session_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sonde.example/collector/session"
 	"sonde.example/collector/session/sessiontest"
+	ingestv1 "sonde.example/gen/go/sonde/ingest/v1"
 	"sonde.example/internal/packet"
 )
 
-// TestLimitsChangeWhileTheStoreWorks measures when a session that goes on is handed over.
-func TestLimitsChangeWhileTheStoreWorks(t *testing.T) {
+// memory is a store of its own with one agent's lane, swept as a collector sweeps it.
+type memory struct {
+	*session.Memory
+	t         *testing.T
+	agent     *sessiontest.Agent
+	assembler *session.Assembler
+	fence     uint64
+}
+
+// newMemory returns a store; it must be stopped.
+func newMemory(t *testing.T, o session.Options) (m *memory, stop func()) {
+	t.Helper()
+	backend, done := &sessiontest.Results{}, make(chan error, 2)
+	store, err := session.OpenMemory(t.Context(), o, backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = &memory{
+		Memory: store, t: t, agent: sessiontest.NewAgent("agent-1", 7, 0),
+		assembler: session.NewAssembler(store, packet.NewWalkers(packet.DefaultOptions())),
+	}
+	if _, m.fence, err = m.Resume(t.Context(), m.agent.Lane, m.agent.Hello(0)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- m.Run(ctx) }()
+	go func() { done <- session.NewSweeper(m, func(err error) { t.Error(err) }).Run(ctx) }()
+	return m, func() {
+		cancel()
+		if err := errors.Join(<-done, <-done, m.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (m *memory) apply() error {
+	_, err := m.assembler.Apply(m.t.Context(), m.agent.Lane, m.fence, m.agent.Batch())
+	return err
+}
+
+// handedOver waits for one hand-over, and returns how long it took.
+func (m *memory) handedOver() time.Duration {
+	m.t.Helper()
+	began := time.Now()
+	taken, err := m.Take(m.t.Context(), time.Minute, 10)
+	if err != nil || len(taken) != 1 {
+		m.t.Fatalf("took %d, %v", len(taken), err)
+	}
+	if err := errors.Join(m.Confirm(m.t.Context(), taken...), m.Settle(m.t.Context(), taken...)); err != nil {
+		m.t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+func TestSetDeadlineIsInForceForSessionsThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := session.OpenMemory(t.Context(), session.Options{Deadline: 10 * time.Second}, new(sessiontest.Results))
-		if err != nil {
+		m, stop := newMemory(t, session.Options{})
+		defer stop()
+		expect := func(what string, got, want time.Duration) {
+			t.Helper()
+			if got < want || got > want+time.Second {
+				t.Errorf("%s: handed over after %v, want %v", what, got, want)
+			}
+		}
+		flow := m.agent.TCP("10.0.0.1:1", "10.0.0.2:80").Up("1")
+		if err := m.apply(); err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		sweeper := session.NewSweeper(m, func(err error) { t.Error(err) })
-		ended := make(chan error, 2)
-		go func() { ended <- m.Run(ctx) }()
-		go func() { ended <- sweeper.Run(ctx) }()
-		agent := sessiontest.NewAgent("a1", 7, 0)
-		assembler := session.NewAssembler(m, packet.NewWalkers(packet.DefaultOptions()))
-		_, fence, err := assembler.Resume(ctx, agent.Lane, agent.Hello(0))
-		if err != nil {
+		expect("as opened", m.handedOver(), 10*time.Second)
+		m.SetDeadline(2 * time.Second)
+		flow.Up("2")
+		if err := m.apply(); err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
-		packets := func(client string) {
-			t.Helper()
-			agent.UDP(client, "10.0.0.2:53").Up("question")
-			if _, err := assembler.Apply(ctx, agent.Lane, fence, agent.Batch()); err != nil {
-				t.Fatal(err)
-			}
-			began = time.Now()
+		expect("from then on", m.handedOver(), 2*time.Second)
+		m.SetDeadline(time.Minute)
+		flow.Up("3")
+		if err := m.apply(); err != nil {
+			t.Fatal(err)
 		}
-		handedOver := func(want time.Duration) {
-			t.Helper()
-			taken, err := m.Take(ctx, time.Minute, 10)
-			if err != nil || len(taken) != 1 {
-				t.Fatalf("taken %v, %v", taken, err)
-			}
-			if got := time.Since(began); got < want || got > want+time.Second {
-				t.Errorf("handed over after %v, want %v", got, want)
-			}
-			if err := errors.Join(m.Confirm(ctx, taken...), m.Settle(ctx, taken...)); err != nil {
-				t.Fatal(err)
-			}
+		time.Sleep(5 * time.Second)
+		m.SetDeadline(5 * time.Second)
+		expect("one that has waited so long", m.handedOver(), 0)
+	})
+}
+
+func TestSetBytesIsInForceAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, stop := newMemory(t, session.Options{Deadline: time.Hour, Bytes: 64 << 20})
+		defer stop()
+		m.agent.TCP("10.0.0.1:1", "10.0.0.2:80").Up(strings.Repeat("x", 1000))
+		if err := m.apply(); err != nil {
+			t.Fatal(err)
 		}
-		packets("10.0.0.1:1000")
-		handedOver(10 * time.Second)
-		m.SetDeadline(30 * time.Second)
-		packets("10.0.0.1:1001")
-		handedOver(30 * time.Second)
-		packets("10.0.0.1:1002")
-		time.Sleep(3 * time.Second)
-		m.SetDeadline(5 * time.Second) // for those that wait, too
-		handedOver(5 * time.Second)
-		packets("10.0.0.1:1003")
-		m.SetBytes(1) // there is no room any more
-		agent.UDP("10.0.0.1:1004", "10.0.0.2:53").Up("question")
-		batch := agent.Batch()
-		if _, err := assembler.Apply(ctx, agent.Lane, fence, batch); !errors.Is(err, session.ErrFull) {
-			t.Errorf("without room: %v", err)
+		before, err := m.NextMarks(t.Context(), m.agent.Lane, nil)
+		if err != nil || before.GetWindowBytes() == 0 {
+			t.Fatalf("marks %v, %v", before, err)
 		}
-		m.SetBytes(16 << 20)
-		if _, err := assembler.Apply(ctx, agent.Lane, fence, batch); err != nil {
-			t.Errorf("with room again: %v", err)
+		m.SetBytes(1024) // less than is in use
+		m.agent.TCP("10.0.0.1:2", "10.0.0.2:80").Up("more")
+		batch := m.agent.Batch()
+		apply := func() error {
+			_, err := m.assembler.Apply(t.Context(), m.agent.Lane, m.fence, batch)
+			return err
 		}
-		stop()
-		if err := errors.Join(<-ended, <-ended, m.Close()); err != nil {
+		if err := apply(); !errors.Is(err, session.ErrFull) {
+			t.Fatalf("a store beyond its budget took a batch: %v", err)
+		}
+		shut := &ingestv1.Ack{}
+		if shut, err = m.NextMarks(t.Context(), m.agent.Lane, before); err != nil || shut.GetWindowBytes() != 0 {
+			t.Errorf("marks %v, %v", shut, err)
+		}
+		m.handedOver() // long before its deadline: memory is scarce
+		m.SetBytes(64 << 20)
+		if open, err := m.NextMarks(t.Context(), m.agent.Lane, shut); err != nil || open.GetWindowBytes() != before.GetWindowBytes() {
+			t.Errorf("marks %v, %v", open, err)
+		}
+		if err := apply(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -257,7 +257,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 		revision: evidence.GetConfigRevision(),
 	}
 	if r.GetState() != queryv1.ResultState_RESULT_STATE_COUNTED {
-		s.recallHead(stored.Head, evidence.GetPacketsHeld(), l.store.o.Walkers)
+		l.recallHead(s, stored.Head, evidence.GetPacketsHeld())
 	}
 	s.settled = s.version()
 	s.handed, s.confirmed = s.settled, s.heldPackets()
@@ -270,7 +270,7 @@ func (l *lane) recall(stored *record.Entry) *state {
 }
 
 // recallHead takes over a stored head. When its packets are not kept any more only their number is known.
-func (s *state) recallHead(p *flowv1.Packets, packets uint32, walkers *packet.Walkers) {
+func (l *lane) recallHead(s *state, p *flowv1.Packets, packets uint32) {
 	n := len(p.GetCaptured())
 	if uint32(n) < packets || len(p.GetTimeDeltasNs()) != n || len(p.GetMissing()) != n || len(p.GetFlags()) != n ||
 		len(p.GetOrdinals()) != n || len(p.GetInterfaces()) == 0 {
@@ -278,22 +278,30 @@ func (s *state) recallHead(p *flowv1.Packets, packets uint32, walkers *packet.Wa
 		return
 	}
 	s.data = append([]byte(nil), p.GetData()...)
-	s.iface = p.GetInterfaces()[0]
+	s.iface = l.intern(p.GetInterfaces()[0])
 	now, offset := p.GetBaseTimeNs(), 0
-	var info packet.Info
+	var (
+		info    packet.Info
+		walker  *packet.Walker
+		through *flowv1.Interface // what walker is for
+		own     = s.iface         // the lane's copy of it
+	)
 	for i := range n {
 		now += p.GetTimeDeltasNs()[i]
 		iface := p.GetInterfaces()[0]
 		if indexes := p.GetInterfaceIndexes(); i < len(indexes) && int(indexes[i]) < len(p.GetInterfaces()) {
 			iface = p.GetInterfaces()[indexes[i]]
 		}
+		if walker == nil || iface != through {
+			through, own, walker = iface, l.intern(iface), l.store.o.Walkers.For(iface.GetTunnelPorts())
+		}
 		s.head = append(s.head, held{
 			time: now, captured: p.GetCaptured()[i], missing: p.GetMissing()[i],
-			ordinal: p.GetOrdinals()[i], flags: uint8(p.GetFlags()[i]), iface: iface,
+			ordinal: p.GetOrdinals()[i], flags: uint8(p.GetFlags()[i]), iface: own,
 		})
 		s.next = p.GetOrdinals()[i] + 1
 		end := min(len(s.data), offset+int(p.GetCaptured()[i]))
-		if walkers.For(iface.GetTunnelPorts()).Walk(packet.LinkType(iface.GetLinkType()), s.data[offset:end], end-offset+int(p.GetMissing()[i]), &info) == packet.OK {
+		if walker.Walk(packet.LinkType(iface.GetLinkType()), s.data[offset:end], end-offset+int(p.GetMissing()[i]), &info) == packet.OK {
 			s.payload += uint32(info.PayloadCaptured)
 			if !s.first.Seen {
 				reverse := s.head[i].flags&uint8(flowv1.PacketFlag_PACKET_FLAG_REVERSE) != 0

@@ -62,7 +62,8 @@ type extraction struct {
 
 	labels  map[labelKey][]string // rows of labels.csv that no session has taken yet
 	header  []string
-	walkers *packet.Walkers
+	walkers *packet.Walkers // for captures, whose interfaces tell no ports
+	walker  *packet.Walker
 	session feature.Session
 	row     feature.Row
 	shards  [3]*shard
@@ -84,6 +85,7 @@ type labelKey struct {
 
 func (e *extraction) run(ctx context.Context, stdout io.Writer) (err error) {
 	e.walkers = packet.NewWalkers(packet.DefaultOptions())
+	e.walker = e.walkers.For(nil)
 	if err := e.readLabels(); err != nil {
 		return err
 	}
@@ -180,7 +182,7 @@ func (e *extraction) capture(ctx context.Context, path, name string) (err error)
 			return err
 		}
 		var info packet.Info
-		if e.walkers.For(nil).Walk(at.LinkType, frame, at.OriginalLength, &info) != packet.OK || info.Fragment == packet.LaterFragment {
+		if e.walker.Walk(at.LinkType, frame, at.OriginalLength, &info) != packet.OK || info.Fragment == packet.LaterFragment {
 			continue
 		}
 		d := open[info.Key]

@@ -265,6 +265,31 @@ func TestNativeSessionGivesTheSameRow(t *testing.T) {
 	}
 }
 
+// TestTunnelsAreOpenedWhereTheInterfaceTells has the packets of one head come through VXLAN on ports of their interface's own.
+func TestTunnelsAreOpenedWhereTheInterfaceTells(t *testing.T) {
+	turn := 0
+	wrapped := func(s step) []byte {
+		port := []uint16{8472, 4789}[turn%2]
+		turn++
+		carrier := packettest.UDP(50000, port, packettest.VXLAN(42, here.tcp(s)))
+		return packettest.Ethernet(0x0800, packettest.IPv4("203.0.113.1", "203.0.113.2", 17, carrier))
+	}
+	plain, h := headOf(here.tcp, conversation(t)...), headOf(wrapped, conversation(t)...)
+	h.Interfaces[0].TunnelPorts = &flowv1.TunnelPorts{Vxlan: []uint32{8472}}
+	h.Interfaces = append(h.Interfaces, &flowv1.Interface{LinkType: link}) // tells none
+	for i := range h.GetCaptured() {
+		h.InterfaceIndexes = append(h.InterfaceIndexes, uint32(i%2))
+	}
+	want := row(read(t, 6, plain))
+	if !same(row(read(t, 6, h)), want) {
+		t.Error("the packets were not found in their tunnels")
+	}
+	h.Interfaces[0].TunnelPorts = &flowv1.TunnelPorts{}
+	if same(row(read(t, 6, h)), want) {
+		t.Error("tunnels were opened though the interface tells that there are none")
+	}
+}
+
 func TestContradictionsAreNamed(t *testing.T) {
 	good := func() *flowv1.Packets { return headOf(here.tcp, conversation(t)...) }
 	for name, spoil := range map[string]func(*flowv1.Packets){

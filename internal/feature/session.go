@@ -108,7 +108,7 @@ func (s *Session) reset(protocol uint32) error {
 	return nil
 }
 
-// FromHead reads a head. Tunnels are looked for on the ports of each packet's interface; ipProtocol is the five-tuple's. The head's
+// FromHead reads a head, looking for tunnels where its interfaces tell that the agent did; ipProtocol is the five-tuple's. The head's
 // bytes are not referred to afterwards. An error wraps ErrContradiction and names the column.
 func (s *Session) FromHead(walkers *packet.Walkers, ipProtocol uint32, head *flowv1.Packets) error {
 	if err := s.reset(ipProtocol); err != nil {
@@ -117,13 +117,20 @@ func (s *Session) FromHead(walkers *packet.Walkers, ipProtocol uint32, head *flo
 	if err := checkColumns(head); err != nil {
 		return err
 	}
-	at := 0
+	var (
+		at      int
+		walker  *packet.Walker
+		through *flowv1.Interface // what walker is for
+	)
 	for i, captured := range head.GetCaptured()[:min(len(head.GetCaptured()), MaxPackets)] {
 		frame := head.GetData()[at : at+int(captured)]
 		at += int(captured)
-		link := uint32(0)
+		iface := head.GetInterfaces()[0]
 		if len(head.GetInterfaceIndexes()) > 0 {
-			link = head.GetInterfaceIndexes()[i]
+			iface = head.GetInterfaces()[head.GetInterfaceIndexes()[i]]
+		}
+		if walker == nil || iface != through {
+			through, walker = iface, walkers.For(iface.GetTunnelPorts())
 		}
 		p := Packet{Reverse: head.GetFlags()[i]&uint32(flowv1.PacketFlag_PACKET_FLAG_REVERSE) != 0}
 		if i > 0 {
@@ -134,9 +141,8 @@ func (s *Session) FromHead(walkers *packet.Walkers, ipProtocol uint32, head *flo
 		}
 		original := int(min(uint64(captured)+uint64(head.GetMissing()[i]), math.MaxInt32))
 		var info packet.Info
-		iface := head.GetInterfaces()[link]
 		linkType := packet.LinkType(iface.GetLinkType())
-		if walkers.For(iface.GetTunnelPorts()).Walk(linkType, frame, original, &info) == packet.OK {
+		if walker.Walk(linkType, frame, original, &info) == packet.OK {
 			p.Size = int32(min(info.PayloadLength, math.MaxInt32))
 			s.take(&info, frame, p.Reverse)
 		}

@@ -19,6 +19,8 @@ type Agent struct {
 	Lane  packet.Lane
 	Clock time.Time // of the packets; every packet moves it on by a millisecond
 	Point string    // capture point
+	// Ports are where it looks for tunnels; nil tells none.
+	Ports *flowv1.TunnelPorts
 
 	numbers  packet.Numbers
 	sequence uint64
@@ -49,6 +51,7 @@ type Flow struct {
 	opened         bool   // was told to have opened
 	touched        bool
 	continued      bool
+	vxlan          uint16   // port, when it travels in VXLAN
 	last           struct { // the frame built last, used again for the same payload
 		payload string
 		reverse bool
@@ -101,6 +104,12 @@ func (a *Agent) open(client, server string, protocol uint8) *Flow {
 // Continued flags the session as going on from another.
 func (f *Flow) Continued() *Flow {
 	f.continued = true
+	return f
+}
+
+// VXLAN has the session travel in VXLAN with network identifier 42, on a UDP port.
+func (f *Flow) VXLAN(port uint16) *Flow {
+	f.vxlan, f.last.frame = port, nil
 	return f
 }
 
@@ -182,6 +191,14 @@ func (f *Flow) packet(reverse bool, payload string, send bool) {
 }
 
 func (f *Flow) frame(reverse bool, payload string) []byte {
+	if f.vxlan == 0 {
+		return f.inner(reverse, payload)
+	}
+	carrier := packettest.UDP(50000, f.vxlan, packettest.VXLAN(42, f.inner(reverse, payload)))
+	return packettest.Ethernet(0x0800, packettest.IPv4("192.0.2.1", "192.0.2.2", 17, carrier))
+}
+
+func (f *Flow) inner(reverse bool, payload string) []byte {
 	from, to := f.client, f.server
 	if reverse {
 		from, to = to, from
@@ -203,7 +220,7 @@ func (a *Agent) Batch() *ingestv1.Batch {
 	a.sequence++
 	b := &ingestv1.Batch{
 		Sequence: a.sequence, Skipped: a.skipped, EndedBelow: a.below, BaseTimeNs: a.Clock.UnixNano(),
-		Interfaces: []*flowv1.Interface{{CapturePoint: a.Point, LinkType: uint32(packet.LinkEthernet)}},
+		Interfaces: []*flowv1.Interface{{CapturePoint: a.Point, LinkType: uint32(packet.LinkEthernet), TunnelPorts: a.Ports}},
 		Counters:   proto.CloneOf(&a.counters), Spool: proto.CloneOf(&a.spool), ConfigRevision: 7,
 	}
 	a.skipped, a.below = 0, 0
@@ -217,6 +234,9 @@ func (a *Agent) Batch() *ingestv1.Batch {
 				ServerAddress: f.server.Addr().AsSlice(), ServerPort: uint32(f.server.Port()), IpProtocol: uint32(f.protocol),
 			},
 		})
+		if f.vxlan != 0 {
+			b.Sessions[i].Scope = &flowv1.Scope{Tunnel: flowv1.TunnelKind_TUNNEL_KIND_VXLAN, TunnelId: 42}
+		}
 		f.opened, f.touched = true, false
 	}
 	bytes := 0

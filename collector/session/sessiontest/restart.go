@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -310,6 +312,48 @@ func mismatched(f *fixture) {
 	f.must(err)
 	f.equal("mismatched", ledger[0].GetMismatched(), uint64(1))
 	f.equal("applied", ledger[0].GetApplied(), uint64(3))
+}
+
+// tunnelPorts is a session in a tunnel on ports of the agent's own, which change, before and after a restart.
+func tunnelPorts(f *fixture) {
+	a := f.agent()
+	first, later := &flowv1.TunnelPorts{Vxlan: []uint32{8472}}, &flowv1.TunnelPorts{Vxlan: []uint32{4789, 8472}, GtpU: []uint32{2152}}
+	a.Ports = first
+	opened := &flowv1.Interface{CapturePoint: a.Point, LinkType: uint32(packet.LinkEthernet), TunnelPorts: first}
+	changed := func() *ingestv1.Batch { // a session's interface is where it opened, its packets' the one of now
+		b := a.Batch()
+		b.Interfaces = append([]*flowv1.Interface{opened}, b.GetInterfaces()...)
+		b.InterfaceIndexes = slices.Repeat([]uint32{1}, len(b.GetCaptured()))
+		return b
+	}
+	s := a.TCP("10.0.0.1:1", "10.0.0.2:80").VXLAN(8472).Up("1")
+	f.apply(a, a.Batch())
+	a.Ports = later
+	s.Down(strings.Repeat("2", int(limits.PayloadBytes)-101))
+	f.apply(a, changed())
+	f.sweep()
+	taken := f.one()
+	head := taken.GetHead()
+	if ports := head.GetInterfaces(); len(ports) != 2 || !proto.Equal(ports[0].GetTunnelPorts(), first) || !proto.Equal(ports[1].GetTunnelPorts(), later) {
+		f.Fatalf("interfaces %v", ports)
+	}
+	f.equal("interfaces of packets", fmt.Sprint(head.GetInterfaceIndexes()), "[0 1]")
+	f.store(taken)
+	f.durable(a, 2)
+	f.restart()
+	f.resume(a, a.Hello(2))
+	s.Up(strings.Repeat("3", 200)).End(flowv1.EndReason_END_REASON_RST)
+	f.apply(a, changed())
+	head = f.one().GetHead()
+	f.equal("packets", len(head.GetCaptured()), 3)
+	f.equal("interfaces of packets", fmt.Sprint(head.GetInterfaceIndexes(), len(head.GetInterfaces())), "[0 1 1] 2")
+	f.equal("left out beyond the payload budget", head.GetMissing()[2], uint32(100))
+	a.Ports = nil // the well-known ones
+	a.TCP("10.0.0.1:2", "10.0.0.2:80").VXLAN(8472).Up("elsewhere").End(flowv1.EndReason_END_REASON_RST)
+	f.apply(a, a.Batch())
+	ledger, err := f.Ledger.Ledger(f.Context(), "")
+	f.must(err)
+	f.equal("mismatched", ledger[0].GetMismatched(), uint64(1))
 }
 
 func evidence(f *fixture) {

@@ -79,6 +79,7 @@ func Run(t *testing.T, h Harness) {
 		{"a restart without stored packets", restartWithoutHeads},
 		{"full changes nothing beyond the marks", full},
 		{"packets of others are only counted", mismatched},
+		{"tunnels where the interface tells", tunnelPorts},
 		{"evidence", evidence},
 		{"the community id of a ping", pingCommunityID},
 		{"many at once", concurrent},
