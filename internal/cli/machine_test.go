@@ -276,6 +276,7 @@ func (m *machine) startUnit(name string) {
 		args = append(args, "--inh-caps=+"+word, "--ambient-caps=+"+word)
 	}
 	args = append(args, "--bounding-set="+capability, "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin")
+	args = append(args, strings.Fields(unit["Environment"])...)
 	args = append(args, strings.Fields(string(settings))...)
 	args = append(args, strings.Fields(unit["ExecStart"])...)
 	m.units[name] = m.spawn(m.command("setpriv", args...))
