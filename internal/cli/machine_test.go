@@ -168,7 +168,7 @@ func (m *machine) end(p *process) {
 	case <-m.ctx.Done():
 		m.Fatalf("does not end: %s\n%s", strings.Join(p.Args, " "), tailOf(p.log.String()))
 	}
-	if p.err != nil {
+	if p.err != nil && !isTerminated(p.err) { // etcd dies of the signal in the end, which systemd takes for well, too
 		m.Errorf("%s ended with %v:\n%s", strings.Join(p.Args, " "), p.err, tailOf(p.log.String()))
 	}
 }
