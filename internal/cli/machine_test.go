@@ -168,7 +168,7 @@ func (m *machine) end(p *process) {
 	case <-m.ctx.Done():
 		m.Fatalf("does not end: %s\n%s", strings.Join(p.Args, " "), tailOf(p.log.String()))
 	}
-	if p.err != nil {
+	if p.err != nil && !isTerminated(p.err) { // etcd dies of the signal in the end, which systemd takes for well, too
 		m.Errorf("%s ended with %v:\n%s", strings.Join(p.Args, " "), p.err, tailOf(p.log.String()))
 	}
 }
@@ -276,6 +276,7 @@ func (m *machine) startUnit(name string) {
 		args = append(args, "--inh-caps=+"+word, "--ambient-caps=+"+word)
 	}
 	args = append(args, "--bounding-set="+capability, "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin")
+	args = append(args, strings.Fields(unit["Environment"])...)
 	args = append(args, strings.Fields(string(settings))...)
 	args = append(args, strings.Fields(unit["ExecStart"])...)
 	m.units[name] = m.spawn(m.command("setpriv", args...))
