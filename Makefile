@@ -14,6 +14,7 @@ SCRIPTS := internal/tools/scripts
 BUF := go tool -modfile=internal/tools/buf/go.mod buf
 GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-lint
 GRPCURL := .cache/bin/grpcurl
+ETCD := .cache/bin/etcd
 VENV := .cache/python
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
@@ -160,6 +161,13 @@ grpcurl: $(GRPCURL) ## build grpcurl, which docs/operations.md speaks gRPC with
 
 $(GRPCURL): internal/tools/grpcurl/go.mod internal/tools/grpcurl/go.sum
 	go build -C internal/tools/grpcurl -o '$(CURDIR)/$@' github.com/fullstorydev/grpcurl/cmd/grpcurl
+	touch $@
+
+.PHONY: etcd
+etcd: $(ETCD) ## build an etcd server, which the tests of the configuration store run as a process of its own
+
+$(ETCD): internal/tools/etcd/go.mod internal/tools/etcd/go.sum
+	go build -C internal/tools/etcd -o '$(CURDIR)/$@' go.etcd.io/etcd/server/v3
 	touch $@
 
 ##@ Model

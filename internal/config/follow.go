@@ -358,7 +358,9 @@ func (f *Follower[P]) refuse(v value[P], err error) {
 	}
 	f.note(configv1.ConfigState_CONFIG_STATE_FAILED, cmp.Or(v.revision, f.State().Wanted), func(s *State) {
 		s.Refused++
-		s.Error, s.Field = clip(err.Error()), FieldOf(err)
+		var text string
+		s.Field, text = Explain(err)
+		s.Error = clip(text)
 	})
 }
 

@@ -46,6 +46,7 @@ var _ change.Source = (*Source)(nil)
 type database struct {
 	read, write *sql.DB
 	file        os.FileInfo
+	reports     reports
 }
 
 // Open opens the file, and makes it and its folder when they are not there. It refuses databases of other programs.
@@ -92,6 +93,9 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 		read: open(path, "deferred", busyTimeout, true), write: open(path, "immediate", busyTimeout, false), file: info,
 	}
 	err = whenFree(ctx, func(ctx context.Context) error { return ensure(ctx, db.write, path, true) })
+	if err == nil {
+		err = db.reports.prepare(ctx, db.write)
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}
@@ -112,7 +116,9 @@ func open(path, lock string, busy time.Duration, readOnly bool) *sql.DB {
 	return db
 }
 
-func (d *database) close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+func (d *database) close() error {
+	return errors.Join(d.read.Close(), d.reports.close(), d.write.Close())
+}
 
 // current returns the database that lies at the path now. Only the goroutine of Snapshot and Follow calls it.
 func (s *Source) current(ctx context.Context) (*database, error) {
