@@ -74,7 +74,7 @@ type Options struct {
 	// Changed, if set, is told after a plan came into force.
 	Changed func()
 	// Compared, if set, is told of rows that the shadow ran or did not run.
-	Compared func(version string, outcome Outcome, rows int)
+	Compared func(outcome Outcome, rows int)
 	Log      *slog.Logger
 }
 

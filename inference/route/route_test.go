@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	if err := w.models.Load(t.Context(), "plain", serving.VersionPolicy{}); err != nil {
 		t.Fatal(err)
 	}
-	w.Router = route.New(route.Options{Models: w.models, Predictor: w.direct, Model: "plain", Log: testenv.Log(t), Compared: func(_ string, o route.Outcome, n int) {
+	w.Router = route.New(route.Options{Models: w.models, Predictor: w.direct, Model: "plain", Log: testenv.Log(t), Compared: func(o route.Outcome, n int) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.rows[o] += n

@@ -355,6 +355,9 @@ func (f *Follower[P]) refuse(v value[P], err error) {
 	if late, ok := errors.AsType[*laterError](err); ok {
 		f.pending = v
 		f.retry.Reset(late.wait)
+		if err == error(late) { //nolint:errorlint // wrapped, it is part of a longer sentence
+			err = late.error
+		}
 	}
 	f.note(configv1.ConfigState_CONFIG_STATE_FAILED, cmp.Or(v.revision, f.State().Wanted), func(s *State) {
 		s.Refused++

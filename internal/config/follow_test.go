@@ -379,7 +379,9 @@ func TestALaterErrorIsTriedAgain(t *testing.T) {
 		}
 		d.start()
 		d.publish(1, "tcp")
-		d.wantStatus(failed, 1, 0, "not there")
+		if s := d.wantStatus(failed, 1, 0, "not there"); s.GetField() != "collector" || s.GetError() != "not there" {
+			t.Errorf("status is %v", s)
+		}
 		d.mu.Lock()
 		there = true
 		d.mu.Unlock()
