@@ -78,6 +78,13 @@ func (s *Source) Snapshot(ctx context.Context, take func(change.Row) error) (cha
 }
 
 func everything(ctx context.Context, tx *sql.Tx) (at position, rows []change.Row, err error) {
+	missing, err := inspect(ctx, tx)
+	if err == nil && len(missing) > 0 {
+		err = errMeanwhile
+	}
+	if err != nil {
+		return at, nil, err
+	}
 	if at, err = newest(ctx, tx); err != nil {
 		return at, nil, err
 	}
@@ -240,6 +247,13 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 	}
 	at := f.at
 	err = reading(ctx, f.conn, func(tx *sql.Tx) error {
+		now := int64(0)
+		if err := tx.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&now); err != nil {
+			return err
+		}
+		if now != schema {
+			return errMeanwhile
+		}
 		at, t.Rows, err = changes(ctx, tx, f.at)
 		return err
 	})
@@ -249,7 +263,6 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 	if err != nil {
 		return change.Transaction{}, err
 	}
-	// Both were read before the rows: what was committed in between, our own repair too, is looked at once more.
 	f.version, f.schema, f.at, f.looked = version, schema, at, true
 	t.Position, t.Again = change.Position(at.String()), f.again
 	f.again = false
