@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync/atomic"
 
@@ -19,6 +20,7 @@ import (
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
+	"sonde.example/internal/rpc"
 )
 
 // sources opens capture points with one filter, which it compiles once for each link type: libpcap may have to ask for
@@ -164,7 +166,12 @@ func (a *Agent) openStore(ctx context.Context) (store confstore.Client, root str
 	if err != nil {
 		return nil, "", err
 	}
-	store, err = etcd.Open(ctx, etcd.Options{Endpoints: endpoints, Root: root, TLS: a.certificates.ClientConfig(mtls.Peer{}), Log: a.log})
+	store, err = etcd.Open(ctx, etcd.Options{
+		Endpoints: endpoints, Root: root, TLS: a.certificates.ClientConfig(mtls.Peer{}), Log: a.log,
+		Dialer: func(ctx context.Context, address string) (net.Conn, error) {
+			return rpc.DialTCP(ctx, address, a.guard.OnConnect)
+		},
+	})
 	return store, root, err
 }
 

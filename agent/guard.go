@@ -14,7 +14,7 @@ import (
 )
 
 // guard keeps the agent from capturing what it sends itself, which it would send again, and capture again. Each connection
-// to a collector is left out by the kernel before it is made, so that not even its first packet is seen, and for as long
+// to a collector, and to the store of the configuration, is left out by the kernel before it is made, so that not even its first packet is seen, and for as long
 // after its end as the network may still have packets of it. The cut asks own for what the kernel shows all the same, as
 // inside of a tunnel.
 //

@@ -146,7 +146,7 @@ func clients() []client {
 		{"grpc", []string{"google.golang.org/grpc/..."}, []string{
 			"./agent/uplink", "./collector/ingest", "./collector/classify", "./collector/query", "./collector/fleet",
 			"./inference/server", "./inference/kserve", "./internal/rpc", "./internal/mtls", "./internal/cli",
-			"./internal/confstore/relay", "./gen/...",
+			"./internal/confstore/etcd", "./internal/confstore/relay", "./gen/...",
 		}},
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 // breaker forwards connections to an address, and breaks them when it is told to.
 type breaker struct {
-	to    string
 	mu    sync.Mutex // guards what follows
 	conns map[net.Conn]struct{}
 	made  int
@@ -132,7 +131,7 @@ func TestOwnUplinkIsNeverSeen(t *testing.T) {
 		t.Errorf("only %d connections in %s", made, long)
 	}
 	m.eventually("everything is stored", func() bool { return m.total(".pending_sessions", at...) == "0" })
-	for _, port := range []int{7443, 7444} {
+	for _, port := range []int{7443, 7444, 2379} {
 		if own := m.results(fmt.Sprintf("port = %d", port), at...); len(own) != 0 {
 			t.Errorf("the agent has seen itself: %d results with port %d, such as %v", len(own), port, own[0])
 		}

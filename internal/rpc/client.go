@@ -53,7 +53,7 @@ func Dial(address string, o DialOptions) (*grpc.ClientConn, error) {
 	}
 	dial := o.Dialer
 	if dial == nil {
-		dial = func(ctx context.Context, address string) (net.Conn, error) { return dialTCP(ctx, address, o.OnConnect) }
+		dial = func(ctx context.Context, address string) (net.Conn, error) { return DialTCP(ctx, address, o.OnConnect) }
 	} else if !strings.Contains(address, ":///") {
 		address = "passthrough:///" + address
 	}

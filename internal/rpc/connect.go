@@ -9,9 +9,10 @@ import (
 	"syscall"
 )
 
-// dialTCP connects, and tells onConnect of each attempt before its SYN goes out: the socket gets its port first, and only
-// then connects. Addresses are tried one after the other, so that there is one attempt at a time to account for.
-func dialTCP(ctx context.Context, address string, onConnect func(uint16, netip.AddrPort) (func(), error)) (net.Conn, error) {
+// DialTCP connects to host:port as Dial's connections do, and tells onConnect of each attempt before its SYN goes out: the socket gets its port first, and only
+// then connects. Addresses are tried one after the other, so that there is one attempt at a time to account for. A nil
+// onConnect is not told.
+func DialTCP(ctx context.Context, address string, onConnect func(uint16, netip.AddrPort) (func(), error)) (net.Conn, error) {
 	if onConnect == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}

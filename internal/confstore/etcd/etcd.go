@@ -20,6 +20,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"sonde.example/internal/confstore"
 	"sonde.example/internal/service"
@@ -42,7 +43,9 @@ type Options struct {
 	Root string
 	// TLS is this side's; nil speaks in the clear.
 	TLS *tls.Config
-	Log *slog.Logger
+	// Dialer replaces TCP's, if set.
+	Dialer func(ctx context.Context, address string) (net.Conn, error)
+	Log    *slog.Logger
 }
 
 // Store is a confstore.Store.
@@ -97,6 +100,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAliveWait, PermitWithoutStream: true,
 		// Its own log repeats what the calls return.
 		Logger: zap.NewNop(),
+	}
+	if o.Dialer != nil {
+		config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(o.Dialer))
 	}
 	for _, endpoint := range o.Endpoints {
 		config.Endpoints = append(config.Endpoints, scheme+endpoint)
