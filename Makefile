@@ -14,6 +14,7 @@ SCRIPTS := internal/tools/scripts
 BUF := go tool -modfile=internal/tools/buf/go.mod buf
 GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-lint
 GRPCURL := .cache/bin/grpcurl
+ETCD := .cache/bin/etcd
 VENV := .cache/python
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
@@ -68,6 +69,15 @@ test-clients: clients ## the example programs in Python, TypeScript and Java
 test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
 	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
 		go test -count=1 -run='^TestOperations' ./internal/cli
+
+LIVE := Live|LoseNothing|FollowTheirRows|SecondInstance|OwnUplink|Install
+.PHONY: test-live
+test-live: deps etcd ## live capture and docs/install.md, on networks of their own; needs root
+	SONDE_TEST_REQUIRE=netns,etcd SONDE_TEST_NETNS=1 SONDE_TEST_ETCD='$(CURDIR)/$(ETCD)' go test -count=1 -run='$(LIVE)' ./internal/cli
+
+.PHONY: test-loop
+test-loop: deps ## ten minutes of an agent that captures the device of its own uplink; needs root
+	SONDE_TEST_REQUIRE=netns SONDE_TEST_NETNS=1 SONDE_TEST_LOOP_SECONDS=600 go test -count=1 -timeout=20m -v -run=OwnUplink ./internal/cli
 
 .PHONY: lint
 lint: deps ## buf, go vet, golangci-lint, import rules, shell scripts, known vulnerabilities
@@ -160,6 +170,14 @@ grpcurl: $(GRPCURL) ## build grpcurl, which docs/operations.md speaks gRPC with
 
 $(GRPCURL): internal/tools/grpcurl/go.mod internal/tools/grpcurl/go.sum
 	go build -C internal/tools/grpcurl -o '$(CURDIR)/$@' github.com/fullstorydev/grpcurl/cmd/grpcurl
+	touch $@
+
+.PHONY: etcd
+etcd: $(ETCD) ## build an etcd server and etcdctl, for docs/install.md and the tests of the configuration store
+
+$(ETCD): internal/tools/etcd/go.mod internal/tools/etcd/go.sum
+	go build -C internal/tools/etcd -o '$(CURDIR)/$@ctl' go.etcd.io/etcd/etcdctl/v3
+	go build -C internal/tools/etcd -o '$(CURDIR)/$@' go.etcd.io/etcd/server/v3
 	touch $@
 
 ##@ Model

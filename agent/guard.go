@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -23,7 +22,7 @@ import (
 //	cut ── session opens ──> own? ──> filtered
 type guard struct {
 	// exclude makes the kernel leave out the flows; nil when nothing live is captured.
-	exclude func(ctx context.Context, flows []capture.Flow) error
+	exclude func(flows []capture.Flow) error
 
 	mu    sync.Mutex // guards flows, and is held while they are put in force
 	flows []*ownFlow // oldest first
@@ -39,9 +38,7 @@ type ownFlow struct {
 const (
 	// excludeAfter is how long a flow is left out after its end: longer than TCP says goodbye (RFC 9293: 2 MSL).
 	excludeAfter = 2 * time.Minute
-	// excludeTimeout is how long the goroutine that captures may need.
-	excludeTimeout = 10 * time.Second
-	protocolTCP    = 6
+	protocolTCP  = 6
 )
 
 var errTooManyFlows = errors.New("too many connections to collectors are open")
@@ -109,9 +106,7 @@ func (g *guard) expire() error {
 
 // install puts the flows in force.
 func (g *guard) install() error {
-	ctx, cancel := context.WithTimeout(context.Background(), excludeTimeout)
-	defer cancel()
-	return g.exclude(ctx, g.show())
+	return g.exclude(g.show())
 }
 
 // show lets own see the flows, and returns them.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -116,7 +115,7 @@ func TestAConnectionThatCannotBeLeftOutIsNotMade(t *testing.T) {
 	var g guard
 	refused := errors.New("no room in the program")
 	var err error
-	g.exclude = func(context.Context, []capture.Flow) error { return err }
+	g.exclude = func([]capture.Flow) error { return err }
 	if _, err := g.OnConnect(1, collectorAddress); err != nil {
 		t.Fatal(err)
 	}

@@ -101,22 +101,20 @@ func newLivePump(open func() (capture.Live, error)) *livePump {
 }
 
 // exclude leaves flows out of the capture.
-func (l *livePump) exclude(ctx context.Context, flows []capture.Flow) error {
-	err := l.do(ctx, func() error { return l.set.Exclude(flows) })
+func (l *livePump) exclude(flows []capture.Flow) error {
+	err := l.do(func() error { return l.set.Exclude(flows) })
 	if errors.Is(err, errEnded) { // what is on its way still goes up, and nothing is captured any more
 		return nil
 	}
 	return err
 }
 
-// do has the pump's goroutine call f, and returns what f does. It waits for a pump that has not begun yet as long as ctx
-// lets it; once f may have been called it waits for its end.
-func (l *livePump) do(ctx context.Context, f func() error) error {
+// do has the pump's goroutine call f, and returns what f does. That goroutine never waits for long; until it has begun, do
+// waits for it.
+func (l *livePump) do(f func() error) error {
 	c := command{f, make(chan error, 1)}
 	select {
 	case l.commands <- c:
-	case <-ctx.Done():
-		return ctx.Err()
 	case <-l.ended:
 		return errEnded
 	}

@@ -57,7 +57,7 @@ func (s *site) start() {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd) //nolint:errcheck // it was only looked at
+		defer unix.Close(fd)
 		return unix.Setns(fd, unix.CLONE_NEWNET)
 	}
 	s.inside.Do(func() {

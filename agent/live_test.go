@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,10 +169,11 @@ func TestLiveTimePassesWithoutPackets(t *testing.T) {
 func TestLivePacketsInTheRingAreNotOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, nil, "afpacket:eth0", "afpacket:eth1")
+		time.Sleep(950 * time.Millisecond) // the table looks at whole seconds
 		begin := time.Now()
 		s.devices.SendAt("eth0", udpFrame(1), begin, capture.Inbound)
-		time.Sleep(60 * time.Second)
-		s.devices.SendAt("eth0", udpFrame(1), begin.Add(59900*time.Millisecond), capture.Inbound) // 100 ms in a ring
+		time.Sleep(60*time.Second + 250*time.Millisecond)
+		s.devices.SendAt("eth0", udpFrame(1), begin.Add(59900*time.Millisecond), capture.Inbound) // 350 ms in a ring
 		time.Sleep(time.Second)
 		if got := s.out.only(t); got.packets != 2 || got.counts.GetEnded() {
 			t.Errorf("got %+v", got)
@@ -180,24 +182,58 @@ func TestLivePacketsInTheRingAreNotOvertaken(t *testing.T) {
 	})
 }
 
-func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
+func TestLiveTimeWaitsForABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, nil, "afpacket:eth0", "afpacket:eth1")
+		begin := time.Now()
+		s.devices.SendAt("eth0", udpFrame(1), begin, capture.Inbound)
+		time.Sleep(58 * time.Second)
+		for time.Since(begin) < 63*time.Second { // the rings are read five seconds late
+			s.devices.SendAt("eth1", udpFrame(2), time.Now().Add(-5*time.Second), capture.Inbound)
+			time.Sleep(50 * time.Millisecond)
+		}
+		s.devices.SendAt("eth0", udpFrame(1), begin.Add(59*time.Second), capture.Inbound)
+		time.Sleep(time.Second)
+		sessions, _ := s.out.sessions()
+		if len(sessions) != 2 {
+			t.Errorf("%d sessions, want one at each point", len(sessions))
+		}
+		s.stop()
+	})
+}
+
+// slow is a set that supplies nothing until it is let.
+type slow struct {
+	*capturetest.Live
+	held atomic.Bool
+}
+
+func (s *slow) ReadPacket(ctx context.Context) ([]byte, capture.Info, error) {
+	if s.held.Load() {
+		<-ctx.Done()
+		return nil, capture.Info{}, ctx.Err()
+	}
+	return s.Live.ReadPacket(ctx)
+}
+
+func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := new(slow)
+		s := newStand(t, func(devices *capturetest.Live) capture.Live { set.Live = devices; return set }, "afpacket:eth0", "afpacket:eth1")
 		for range 3 {
 			s.devices.Send("eth0", udpFrame(1))
 			s.devices.Send("eth1", udpFrame(1))
 			time.Sleep(time.Second)
 		}
 		// What lies in the ring of a point that goes still belongs to its session.
-		err := s.live.do(t.Context(), func() error {
-			s.devices.Send("eth1", udpFrame(1))
-			next := *s.running.Load()
-			next.points = []string{"afpacket:eth0"}
-			return s.live.configure(t.Context(), &next)
-		})
-		if err != nil {
+		set.held.Store(true)
+		time.Sleep(time.Second)
+		s.devices.Send("eth1", udpFrame(1))
+		if err := s.set(func(n *settings) { n.points = []string{"afpacket:eth0"} }); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(lingerFor - 2*tickEvery)
+		set.held.Store(false)
 		if s.devices.Send("eth1", udpFrame(1)) {
 			t.Error("a point that is gone takes packets")
 		}
@@ -215,7 +251,7 @@ func TestLivePointsHaveSessionsOfTheirOwn(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		time.Sleep(2 * time.Minute)
-		if err := s.live.do(t.Context(), func() error {
+		if err := s.live.do(func() error {
 			if len(s.live.points) != 1 || len(s.live.numbers) != 1 {
 				t.Errorf("%d points and %d rings are known", len(s.live.points), len(s.live.numbers))
 			}
@@ -233,7 +269,9 @@ func TestLiveSessionsOutliveAChange(t *testing.T) {
 		frame := udpFrame(1)
 		for i, change := range []func(*settings){
 			func(n *settings) { n.snapLength, n.revision = 48, 1 },
-			func(n *settings) { n.ports, n.revision = &flowv1.TunnelPorts{Vxlan: []uint32{8472}}, 2 },
+			func(n *settings) {
+				n.snapLength, n.ports, n.revision = 0, &flowv1.TunnelPorts{Vxlan: []uint32{8472}}, 2
+			},
 			func(n *settings) { n.limits.Packets, n.revision = 1, 3 },
 			func(n *settings) { n.ports, n.revision = &flowv1.TunnelPorts{}, 4 },
 		} {
@@ -251,6 +289,7 @@ func TestLiveSessionsOutliveAChange(t *testing.T) {
 		}
 		_, batches := s.out.sessions()
 		var ports []string
+		var captured []uint32
 		for _, b := range batches {
 			for i := range b.GetSessionIndex() {
 				through := b.GetInterfaces()[0]
@@ -262,10 +301,15 @@ func TestLiveSessionsOutliveAChange(t *testing.T) {
 					text = strings.TrimSpace("own " + through.GetTunnelPorts().String())
 				}
 				ports = append(ports, text)
+				captured = append(captured, b.GetCaptured()[i])
 			}
 		}
 		if want := []string{"well-known", "well-known", "well-known", "own vxlan:8472", "own vxlan:8472", "own vxlan:8472", "own vxlan:8472", "own"}; !slices.Equal(ports, want) {
 			t.Errorf("tunnel ports of the packets\n%q, want\n%q", ports, want)
+		}
+		whole := uint32(len(frame))
+		if want := []uint32{whole, 48, 48, whole, whole, whole, whole, whole}; !slices.Equal(captured, want) {
+			t.Errorf("bytes of the packets %d, want %d", captured, want)
 		}
 		if last := batches[len(batches)-1]; last.GetConfigRevision() != 4 || batches[0].GetConfigRevision() != 0 {
 			t.Errorf("revisions from %d to %d", batches[0].GetConfigRevision(), last.GetConfigRevision())

@@ -111,7 +111,7 @@ func (a *Agent) tend(ctx context.Context) error {
 // enforce puts settings in force: all of them, or none. Only the goroutine of control calls it.
 func (a *Agent) enforce(ctx context.Context, s *settings) error {
 	work := context.WithoutCancel(ctx) // what is batched goes to the spool, which does not wait
-	if err := a.live.do(ctx, func() error { return a.live.configure(work, s) }); err != nil {
+	if err := a.live.do(func() error { return a.live.configure(work, s) }); err != nil {
 		return err
 	}
 	a.spool.Resize(s.spoolBytes)
@@ -136,7 +136,7 @@ func (r *reload) apply(ctx context.Context, published *configv1.PublishedAgentCo
 	}
 	// Compiling may take seconds, which the goroutine that captures does not have. It finds a mistake again if this is the link
 	// type that it meets.
-	_, _ = next.program(packet.LinkEthernet) //nolint:errcheck // see above
+	_, _ = next.program(packet.LinkEthernet)
 	var warnings []string
 	// At the start there is nothing that could go on instead; the uplinks try until somebody is there.
 	if a.enforced && !slices.Equal(a.running.Load().collectors, next.collectors) {

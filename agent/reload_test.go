@@ -330,10 +330,20 @@ func TestTheLastGoodConfigurationIsEnoughToStart(t *testing.T) {
 		t.Errorf("cache: %q, %v", files, err)
 	}
 	w.config.Epoch = 8
+	// Neither the store nor the collector is there: it captures.
+	var up atomic.Bool
+	dial := w.dial
+	w.dial = func(ctx context.Context, address string) (net.Conn, error) {
+		if !up.Load() {
+			return nil, errors.New("collector is away")
+		}
+		return dial(ctx, address)
+	}
 	f = w.start(away{w.store}, "eth0")
 	for !f.devices.Send("eth0", numbered(1)) {
 		runtime.Gosched()
 	}
+	up.Store(true)
 	lane := collector.Lane(t, 8, 0, func(l uplinktest.Lane) bool { return len(l.Batches) > 0 })
 	if got := lane.Hellos[0].GetConfigRevision(); got != revision || lane.Batches[0].GetConfigRevision() != revision {
 		t.Errorf("revision %d in hello, %d in the batch, want %d", got, lane.Batches[0].GetConfigRevision(), revision)
@@ -464,4 +474,22 @@ func relay(t *testing.T, conn net.Conn, dial dialer) {
 		})
 	}
 	copies.Wait()
+}
+
+func TestADeviceThatComesLateIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(map[string]*uplinktest.Collector{"collector.test:7443": uplinktest.New()})
+		revision := w.publish(&configv1.AgentConfig{CapturePoints: []string{"afpacket:late"}})
+		f := w.start(w.store, "eth0")
+		if status := w.status(revision); status.GetState() != failed || status.GetField() != "device" {
+			t.Errorf("status %v", status)
+		}
+		f.devices.SetDown("late", nil) // it appears
+		time.Sleep(11 * time.Second)
+		if status := w.status(revision); status.GetState() != applied || !f.devices.Send("late", numbered(1)) {
+			t.Errorf("status %v", status)
+		}
+		f.stop()
+	})
 }

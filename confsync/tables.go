@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -113,11 +114,11 @@ func set(ctx context.Context, tx *sql.Tx, table change.Table, where string, key 
 	}
 	var names []string
 	var values []any
-	for name, value := range columns {
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
 		if !slices.Contains(known, name) {
 			return config.Wrong(name, "no column to be set; there are %s", strings.Join(known, ", "))
 		}
-		names, values = append(names, "`"+strings.ReplaceAll(name, "`", "``")+"`"), append(values, value)
+		names, values = append(names, "`"+strings.ReplaceAll(name, "`", "``")+"`"), append(values, columns[name])
 	}
 	rows, err := query(ctx, tx, "SELECT id FROM "+string(table)+where, key...)
 	switch {
@@ -225,9 +226,12 @@ func settable(ctx context.Context, q queryer, table change.Table) (_ []string, e
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		return slices.Contains([]string{"id", "role", "name", "rev", "updated_at"}, name)
-	}), err
+	}), rows.Err()
 }
 
 // query returns all rows of a query.

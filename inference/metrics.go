@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,8 +31,11 @@ func newMetrics(reg prometheus.Registerer, d *Daemon) *metrics {
 		shadowRows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "sonde", Subsystem: "inference", Name: "shadow_rows_total",
 			Help: "Rows for the shadow version, by what became of them: agree or differ with the served version, dropped when it was behind, failed.",
-		}, []string{"version", "outcome"}),
+		}, []string{"outcome"}),
 		versions: newVersionCollector(d),
+	}
+	for _, outcome := range route.Outcomes() {
+		m.shadowRows.WithLabelValues(string(outcome))
 	}
 	if reg != nil {
 		reg.MustRegister(m.queueSeconds, m.runSeconds, m.runRows, m.shadowRows, m.versions)
@@ -47,8 +51,8 @@ func (m *metrics) observe(_ *serving.Info, r serving.Run) {
 }
 
 // compared takes note of what the shadow did with rows.
-func (m *metrics) compared(version string, outcome route.Outcome, rows int) {
-	m.shadowRows.WithLabelValues(version, string(outcome)).Add(float64(rows))
+func (m *metrics) compared(outcome route.Outcome, rows int) {
+	m.shadowRows.WithLabelValues(string(outcome)).Add(float64(rows))
 }
 
 // versionCollector reads what the loaded versions have counted.
@@ -68,7 +72,7 @@ func newVersionCollector(d *Daemon) *versionCollector {
 		daemon:      d,
 		info:        prometheus.NewDesc("sonde_inference_model_info", "1 for each version that is loaded.", []string{"name", "version", "sha256"}, nil),
 		rows:        desc("sonde_inference_rows_total", "Rows that were run."),
-		planned:     prometheus.NewDesc("sonde_inference_planned_info", "1 for each version that the configuration names, by its part: served, shadow or canary.", []string{"model", "version", "part"}, nil),
+		planned:     prometheus.NewDesc("sonde_inference_planned_info", "1 for each version that is to serve, by its part: served (newest unless configured), shadow or canary.", []string{"model", "version", "part"}, nil),
 		queueRows:   prometheus.NewDesc("sonde_inference_queue_rows", "Rows in the queue.", nil, nil),
 		success:     desc("nv_inference_request_success", "Requests that were answered."),
 		failure:     desc("nv_inference_request_failure", "Requests that failed, by reason.", "reason"),
@@ -98,7 +102,7 @@ func (c *versionCollector) Collect(to chan<- prometheus.Metric) {
 	_, rows := c.daemon.batcher.Waiting()
 	to <- prometheus.MustNewConstMetric(c.queueRows, prometheus.GaugeValue, float64(rows))
 	plan := c.daemon.router.Plan()
-	for part, version := range map[string]string{"served": plan.Version, "shadow": plan.Shadow, "canary": plan.Canary} {
+	for part, version := range map[string]string{"served": cmp.Or(plan.Version, "newest"), "shadow": plan.Shadow, "canary": plan.Canary} {
 		if version != "" {
 			to <- prometheus.MustNewConstMetric(c.planned, prometheus.GaugeValue, 1, plan.Model, version, part)
 		}

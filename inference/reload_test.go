@@ -1,6 +1,8 @@
 package inference_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -21,7 +23,11 @@ import (
 	"sonde.example/inference/model/modeltest"
 	"sonde.example/internal/config"
 	"sonde.example/internal/config/configtest"
+	"sonde.example/internal/confstore/etcd"
+	"sonde.example/internal/confstore/etcd/embedded"
 	"sonde.example/internal/feature"
+	"sonde.example/internal/mtls"
+	"sonde.example/internal/testenv"
 )
 
 // versions has versions 1 and 2, which differ, 3, which is 2 again, and 4, which must not be served.
@@ -187,10 +193,51 @@ func TestTheCanaryAnswersItsShare(t *testing.T) {
 	}
 }
 
+// TestTheConfigurationComesFromEtcd takes the way of the flags: a URL, and the daemon's own certificate.
+func TestTheConfigurationComesFromEtcd(t *testing.T) {
+	certs := testenv.Certificates(t)
+	server, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0", TLS: certs.Service, Log: testenv.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	store, err := etcd.Open(t.Context(), etcd.Options{
+		Endpoints: []string{server.Addr().String()}, Root: config.DefaultRoot, Log: testenv.Log(t),
+		TLS: testenv.Source(t, certs.Service).ClientConfig(mtls.Peer{}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := configtest.NewServicesIn(t, config.RoleInference, store)
+	d := start(t, func(c *inference.Config) {
+		c.BuiltIn, c.TLS, c.ConfigStore, c.State = versions(t), certs.Service, "etcd://"+server.Addr().String(), t.TempDir()
+		c.Model = "other"
+	})
+	d.certs = certs
+	t.Cleanup(func() {
+		d.stop()
+		cancel()
+		if err := errors.Join(store.Close(), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "1"}); got.GetVersion() != "1.2.3" || got.GetLatency().AsDuration() <= 0 {
+		t.Errorf("status %v", got)
+	}
+	o.MustFail(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "4"}, "model_version", "sonde/4")
+	o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2"})
+	r, err := kservev2.NewGRPCInferenceServiceClient(d.dial(certs.Service)).ModelInfer(t.Context(), request(t, 1, 1))
+	if err != nil || r.GetModelVersion() != "2" {
+		t.Errorf("answered by %q, %v", r.GetModelVersion(), err)
+	}
+}
+
 // shadowRows reads a counter.
-func (d *daemon) shadowRows(version, outcome string) int {
+func (d *daemon) shadowRows(outcome string) int {
 	d.t.Helper()
-	line := regexp.MustCompile(fmt.Sprintf(`sonde_inference_shadow_rows_total\{outcome="%s",version="%s"\} (\d+)`, outcome, version))
+	line := regexp.MustCompile(fmt.Sprintf(`sonde_inference_shadow_rows_total\{outcome="%s"\} (\d+)`, outcome))
 	found := line.FindStringSubmatch(d.get("/metrics"))
 	if found == nil {
 		return 0
@@ -206,8 +253,10 @@ func TestTheShadowIsComparedAndNeverAnswers(t *testing.T) {
 	d, o := configured(t)
 	service := kservev2.NewGRPCInferenceServiceClient(d.dial(d.certs.Service))
 	const requests, rows = 40, 5
+	total := 0
 	run := func(shadow string) {
 		t.Helper()
+		total += requests * rows
 		o.MustApply(&configv1.ServiceConfig{Model: "sonde", ModelVersion: "2", ShadowVersion: shadow})
 		for seed := range uint64(requests) {
 			r, err := service.ModelInfer(t.Context(), request(t, rows, seed))
@@ -216,20 +265,20 @@ func TestTheShadowIsComparedAndNeverAnswers(t *testing.T) {
 			}
 		}
 		deadline := time.After(20 * time.Second)
-		for d.shadowRows(shadow, "agree")+d.shadowRows(shadow, "differ") < requests*rows {
+		for d.shadowRows("agree")+d.shadowRows("differ") < total {
 			select {
 			case <-deadline:
-				t.Fatalf("the shadow ran %d and %d rows, dropped %d", d.shadowRows(shadow, "agree"), d.shadowRows(shadow, "differ"), d.shadowRows(shadow, "dropped"))
+				t.Fatalf("the shadow ran %d and %d rows, dropped %d", d.shadowRows("agree"), d.shadowRows("differ"), d.shadowRows("dropped"))
 			default:
 			}
 		}
 	}
 	run("3") // the same file
-	if agree := d.shadowRows("3", "agree"); agree != requests*rows {
+	if agree := d.shadowRows("agree"); agree != requests*rows {
 		t.Errorf("of %d rows %d agree", requests*rows, agree)
 	}
 	run("1")
-	if d.shadowRows("1", "differ") == 0 {
+	if d.shadowRows("differ") == 0 {
 		t.Error("another model never differs")
 	}
 }

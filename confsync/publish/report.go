@@ -78,9 +78,10 @@ func (r *reports) daemon(s *configv1.ConfigStatus) {
 func (r *reports) refuse(name target, revision uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	field, text := config.Explain(err)
 	s := &configv1.ConfigStatus{
 		Role: name.role, Name: name.name, State: configv1.ConfigState_CONFIG_STATE_FAILED, WantedRevision: revision + 1,
-		Error: short(err), Field: config.FieldOf(err), StatusTime: timestamppb.Now(),
+		Error: short(text), Field: field, StatusTime: timestamppb.Now(),
 	}
 	if old := r.refused[name]; old.GetError() == s.GetError() && old.GetWantedRevision() == s.GetWantedRevision() {
 		return
@@ -106,8 +107,8 @@ func (r *reports) invalid() int {
 	return len(r.refused)
 }
 
-func short(err error) string {
-	return strings.ToValidUTF8(err.Error()[:min(len(err.Error()), maxError)], "")
+func short(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 }
 
 // enqueue sends what is to be said of a daemon on its way. The caller holds mu.

@@ -61,6 +61,7 @@ func TestVersionPolicyChooses(t *testing.T) {
 		"highest":  {serving.VersionPolicy{}, []string{"good/2"}},
 		"latest 2": {serving.VersionPolicy{Latest: 2}, []string{"good/1", "good/2"}},
 		"latest 9": {serving.VersionPolicy{Latest: 9}, []string{"good/1", "good/2"}},
+		"kept":     {serving.VersionPolicy{Specific: []int64{1}, Keep: true}, []string{"good/1"}},
 		"all":      {serving.VersionPolicy{All: true}, []string{"good/1", "good/2"}},
 		"specific": {serving.VersionPolicy{Specific: []int64{1, 1}}, []string{"good/1"}},
 	} {
@@ -289,4 +290,24 @@ func TestUnload(t *testing.T) {
 		t.Errorf("still loaded: %v", got)
 	}
 	load(t, r, "good", serving.VersionPolicy{})
+}
+
+func TestVersionsAreKeptUntilTheyAreNotRetained(t *testing.T) {
+	r := repository(t, model.Options{})
+	load(t, r, "good", serving.VersionPolicy{Specific: []int64{1}})
+	load(t, r, "good", serving.VersionPolicy{Specific: []int64{2}, Keep: true})
+	if diff := cmp.Diff([]string{"good/1", "good/2"}, loaded(t, r)); diff != "" {
+		t.Error(diff)
+	}
+	r.Retain("good", 2, 7) // there is no 7
+	if diff := cmp.Diff([]string{"good/2"}, loaded(t, r)); diff != "" {
+		t.Error(diff)
+	}
+	r.Retain("nothing", 1)
+	if versions, err := r.Versions("good"); err != nil || len(versions) != 2 {
+		t.Errorf("got %v, %v", versions, err)
+	}
+	if versions, err := r.Versions("nothing"); err != nil || len(versions) != 0 {
+		t.Errorf("got %v, %v", versions, err)
+	}
 }

@@ -13,7 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/crc32"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -74,7 +74,7 @@ type Options struct {
 	// Changed, if set, is told after a plan came into force.
 	Changed func()
 	// Compared, if set, is told of rows that the shadow ran or did not run.
-	Compared func(version string, outcome Outcome, rows int)
+	Compared func(outcome Outcome, rows int)
 	Log      *slog.Logger
 }
 
@@ -259,12 +259,11 @@ func (r *Router) Route(lease serving.Lease, in *serving.Inputs) serving.Lease {
 
 // share hashes the first row to a number from 0 to 99.
 func share(info *serving.Info, in *serving.Inputs) uint32 {
-	h := fnv.New64a()
+	sum := uint32(0)
 	for i, data := range in.Data {
-		h.Write(data[:min(len(data), info.Inputs[i].RowBytes())])
+		sum = crc32.Update(sum, crc32.IEEETable, data[:min(len(data), info.Inputs[i].RowBytes())])
 	}
-	sum := h.Sum64()
-	return uint32((sum ^ sum>>32) % 100)
+	return sum % 100
 }
 
 // Predict runs rows, and gives the shadow a copy of what the served version has answered.

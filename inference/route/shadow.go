@@ -53,7 +53,7 @@ func (r *Router) compare(p *Plan, served *serving.Info, in *serving.Inputs, out 
 		return // nothing was answered that could be compared
 	}
 	if r.shadow.rows.Add(int64(in.Rows)) > maxShadowRows {
-		r.done(p.Shadow, Dropped, in.Rows)
+		r.done(Dropped, in.Rows)
 		return
 	}
 	copied := &serving.Inputs{Rows: in.Rows, Data: make([][]byte, len(in.Data))}
@@ -63,19 +63,19 @@ func (r *Router) compare(p *Plan, served *serving.Info, in *serving.Inputs, out 
 	select {
 	case r.shadow.tasks <- task{p.Model, p.Shadow, served, copied, bytes.Clone(probs), bytes.Clone(energy)}:
 	default:
-		r.done(p.Shadow, Dropped, in.Rows)
+		r.done(Dropped, in.Rows)
 	}
 }
 
 // done counts rows that the shadow is done with.
-func (r *Router) done(version string, outcome Outcome, rows int) {
+func (r *Router) done(outcome Outcome, rows int) {
 	r.shadow.rows.Add(-int64(rows))
-	r.tell(version, outcome, rows)
+	r.tell(outcome, rows)
 }
 
-func (r *Router) tell(version string, outcome Outcome, rows int) {
+func (r *Router) tell(outcome Outcome, rows int) {
 	if r.opts.Compared != nil && rows > 0 {
-		r.opts.Compared(version, outcome, rows)
+		r.opts.Compared(outcome, rows)
 	}
 }
 
@@ -87,12 +87,12 @@ func (r *Router) Run(ctx context.Context) error {
 			agree, err := r.run(ctx, &t)
 			if err != nil {
 				r.log.Debug("shadow", telemetry.KeyModelVersion, t.version, telemetry.KeyError, err)
-				r.done(t.version, Failed, t.in.Rows)
+				r.done(Failed, t.in.Rows)
 				continue
 			}
 			r.shadow.rows.Add(-int64(t.in.Rows))
-			r.tell(t.version, Agree, agree)
-			r.tell(t.version, Differ, t.in.Rows-agree)
+			r.tell(Agree, agree)
+			r.tell(Differ, t.in.Rows-agree)
 		case <-ctx.Done():
 			return nil
 		}

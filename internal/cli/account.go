@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -120,44 +119,4 @@ func ledgerLine(out io.Writer, e *fleetv1.LedgerEntry) error {
 	}
 	_, err := fmt.Fprintf(out, "%s residual=%d\n", b.String(), e.GetResidual())
 	return err
-}
-
-func newAgents(s streams) *cobra.Command {
-	c := newClient()
-	cmd := &cobra.Command{
-		Use:     "agents",
-		GroupID: "use",
-		Short:   "List the agents that the collector knows",
-		Example: "  sonde agents",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), cmd.Flags(), func(ctx context.Context, conn *grpc.ClientConn) error {
-				response, err := fleetv1.NewFleetServiceClient(conn).ListAgents(ctx, &fleetv1.ListAgentsRequest{})
-				if err != nil {
-					return err
-				}
-				return agentTable(s.out, response.GetAgents())
-			})
-		},
-	}
-	c.registerFlags(cmd.Flags())
-	return cmd
-}
-
-func agentTable(out io.Writer, agents []*fleetv1.Agent) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if _, err := fmt.Fprintln(w, "NAME\tSTATE\tSEEN\tVERSION\tLANES\tREVISION\tPEER\tCAPTURES"); err != nil {
-		return err
-	}
-	for _, a := range agents {
-		points := make([]string, len(a.GetCapturePoints()))
-		for i, p := range a.GetCapturePoints() {
-			points[i] = printable(p.GetName())
-		}
-		state := strings.ToLower(strings.TrimPrefix(a.GetState().String(), "AGENT_STATE_"))
-		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", a.GetName(), state, a.GetSeenTime().AsTime().Format(time.RFC3339),
-			printable(a.GetVersion()), a.GetLanes(), a.GetConfigRevision(), a.GetPeer(), strings.Join(points, " ")); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
 }

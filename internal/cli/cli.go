@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -91,9 +90,10 @@ func newRoot(s streams) *cobra.Command {
 		Long: `Sonde sniffs packets at many capture points, cuts the traffic into sessions, classifies each
 from the head of its traffic, and accounts for every packet.
 
-Begin with a capture file:
+Begin with a capture file, or with a device:
 
-  sonde analyze FILE...`,
+  sonde analyze FILE...
+  sudo sonde all --capture eth0`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -109,8 +109,8 @@ Begin with a capture file:
 	})
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "run", Title: "Daemons:"})
 	root.AddCommand(
-		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s),
-		newAgent(s), newCollector(s), newInference(s), newCerts(s), newVersion(s), newFeaturesCommand(),
+		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s), newConfig(s),
+		newAll(s), newAgent(s), newCollector(s), newInference(s), newConfsync(s), newCerts(s), newVersion(s), newFeaturesCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
@@ -166,16 +166,4 @@ func newVersion(s streams) *cobra.Command {
 			return err
 		},
 	}
-}
-
-// stateFolder is where everything is kept that must outlive a process: $XDG_STATE_HOME/sonde.
-func stateFolder() string {
-	if dir, ok := service.Environment("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
-		return filepath.Join(dir, "sonde")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "sonde-state" // no home: beside whoever started us
-	}
-	return filepath.Join(home, ".local", "state", "sonde")
 }

@@ -11,6 +11,7 @@ import (
 
 	"sonde.example/agent"
 	"sonde.example/collector"
+	"sonde.example/confsync"
 	"sonde.example/inference"
 	"sonde.example/internal/service"
 	"sonde.example/internal/telemetry"
@@ -78,6 +79,7 @@ and serve them. Every flag can be set by an environment variable, for example SO
 		`  sonde collector --inference inference.example.net:8001 --results sqlite:/var/lib/sonde/results.db \
     --tls-ca ca.crt --tls-certificate service-collector.crt --tls-key service-collector.key`,
 		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
+			config.Version = Version()
 			return collector.Open(ctx, config, log, reg)
 		})
 }
@@ -92,5 +94,18 @@ ships with Sonde is served. Every flag can be set by an environment variable, fo
 		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
 			config.Version = Version()
 			return inference.Open(ctx, config, log, reg)
+		})
+}
+
+func newConfsync(s streams) *cobra.Command {
+	config := confsync.DefaultConfig()
+	return newDaemon(s, "confsync", "Carry the configuration from the tables to the daemons",
+		`Follow the tables in which operators keep the configuration, check each row, compile its filter, and publish it in etcd
+for the daemon whose row it is; and write what became of it beside the tables. Several on the same tables and the same etcd are
+fine: one leads. Every flag can be set by an environment variable, for example SONDE_CONFSYNC_DATABASE.`,
+		`  sonde confsync --database sqlite:/var/lib/sonde/config.db --config-store etcd://etcd.example.net:2379 \
+    --tls-ca ca.crt --tls-certificate service-confsync.crt --tls-key service-confsync.key`,
+		&config, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) (daemon, error) {
+			return confsync.Open(ctx, config, log, reg, confsync.Options{})
 		})
 }

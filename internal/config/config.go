@@ -39,3 +39,19 @@ func FieldOf(err error) string {
 	}
 	return ""
 }
+
+// Explain says which field is wrong and what with it. Of several errors the first field is named, and the text has them all,
+// each with its own.
+func Explain(err error) (field, text string) {
+	for {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok || len(joined.Unwrap()) != 1 {
+			break
+		}
+		err = joined.Unwrap()[0]
+	}
+	if one, ok := err.(*FieldError); ok { //nolint:errorlint // wrapped, it is part of a longer sentence
+		return one.Field, one.Err.Error()
+	}
+	return FieldOf(err), err.Error()
+}

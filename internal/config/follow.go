@@ -95,11 +95,11 @@ type Follower[P Published] struct {
 	state State
 }
 
-// AgentFollower and ServiceFollower are the two that there are.
-type (
-	AgentFollower   = Follower[*configv1.PublishedAgentConfig]
-	ServiceFollower = Follower[*configv1.PublishedServiceConfig]
-)
+// AgentFollower follows an agent's key.
+type AgentFollower = Follower[*configv1.PublishedAgentConfig]
+
+// ServiceFollower follows a service's key.
+type ServiceFollower = Follower[*configv1.PublishedServiceConfig]
 
 // kind is what differs between agents and services.
 type kind[P Published] struct {
@@ -355,10 +355,15 @@ func (f *Follower[P]) refuse(v value[P], err error) {
 	if late, ok := errors.AsType[*laterError](err); ok {
 		f.pending = v
 		f.retry.Reset(late.wait)
+		if err == error(late) { //nolint:errorlint // wrapped, it is part of a longer sentence
+			err = late.error
+		}
 	}
 	f.note(configv1.ConfigState_CONFIG_STATE_FAILED, cmp.Or(v.revision, f.State().Wanted), func(s *State) {
 		s.Refused++
-		s.Error, s.Field = clip(err.Error()), FieldOf(err)
+		var text string
+		s.Field, text = Explain(err)
+		s.Error = clip(text)
 	})
 }
 

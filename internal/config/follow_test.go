@@ -353,6 +353,20 @@ func TestWhatDoesNotValidateIsNotTried(t *testing.T) {
 	})
 }
 
+func TestErrorsAreMadeFitForARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDaemon(t, newStore(), "")
+		d.answer = func(*configv1.PublishedAgentConfig) (string, error) {
+			return "", errors.New(strings.Repeat("ü", 2000) + "\xff")
+		}
+		d.start()
+		d.publish(1, "tcp")
+		if s := d.wantStatus(failed, 1, 0, "üü"); len(s.GetError()) > 1024 {
+			t.Errorf("%d bytes", len(s.GetError()))
+		}
+	})
+}
+
 func TestALaterErrorIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDaemon(t, newStore(), "")
@@ -365,7 +379,9 @@ func TestALaterErrorIsTriedAgain(t *testing.T) {
 		}
 		d.start()
 		d.publish(1, "tcp")
-		d.wantStatus(failed, 1, 0, "not there")
+		if s := d.wantStatus(failed, 1, 0, "not there"); s.GetField() != "collector" || s.GetError() != "not there" {
+			t.Errorf("status is %v", s)
+		}
 		d.mu.Lock()
 		there = true
 		d.mu.Unlock()

@@ -52,8 +52,10 @@ func NewKeys(root string) (Keys, error) {
 // Root is where the tree begins.
 func (k Keys) Root() string { return k.root }
 
-// Agents is the prefix of all agents' keys, and Services of all services'.
-func (k Keys) Agents() string   { return k.root + "/agents/" }
+// Agents is the prefix of all agents' keys.
+func (k Keys) Agents() string { return k.root + "/agents/" }
+
+// Services is the prefix of all services' keys.
 func (k Keys) Services() string { return k.root + "/services/" }
 
 // Config is the key that a daemon watches: <root>/agents/<name>, or <root>/services/<role>/<name>. Confsync writes it.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,11 +113,12 @@ func Later(err error, wait time.Duration) error {
 // maxErrorBytes bounds an error on its way to a row.
 const maxErrorBytes = 1024
 
+// clip makes text short, and valid, or the status could not be written at all.
 func clip(text string) string {
-	if len(text) <= maxErrorBytes {
-		return text
+	if len(text) > maxErrorBytes {
+		text = text[:maxErrorBytes-3] + "..."
 	}
-	return text[:maxErrorBytes-3] + "..."
+	return strings.ToValidUTF8(text, "?")
 }
 
 func joined(a, b string) string {

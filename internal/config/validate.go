@@ -148,7 +148,7 @@ func (f *faults) most(field string, value, limit uint64) {
 // bytes checks a budget, of which zero means the flag's.
 func (f *faults) bytes(field string, value, least uint64) {
 	if value != 0 && (value < least || value > MaxBytes) {
-		f.addf(field, "%d is not within %d and %d", value, uint64(least), uint64(MaxBytes))
+		f.addf(field, "%d is not within %d and %d", value, least, uint64(MaxBytes))
 	}
 }
 

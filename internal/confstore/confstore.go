@@ -41,7 +41,8 @@ type Client interface {
 	Get(ctx context.Context, key string) (Entry, error)
 	// Next waits for a write of key after the given stamp and returns the newest entry; a deleted key is an entry without
 	// a value. After 0 it returns at once a key that is there. It loses nothing over a reconnect or a compaction, but
-	// several writes may become one.
+	// several writes may become one. A stamp that the store has not come to, for it was wiped or restored since, makes it
+	// return what is there now.
 	Next(ctx context.Context, key string, after uint64) (Entry, error)
 	// Put writes a status, at most MaxValueBytes.
 	Put(ctx context.Context, key string, value []byte) error
@@ -55,7 +56,7 @@ type Store interface {
 	// List returns all entries whose key begins with prefix, by key, and the stamp they belong to.
 	List(ctx context.Context, prefix string) ([]Entry, uint64, error)
 	// NextUnder waits for writes under prefix after the given stamp, and returns the newest entry of each key written and
-	// the stamp to go on from. ErrCompacted: List.
+	// the stamp to go on from. ErrCompacted: List. So it is for a stamp that the store has not come to.
 	NextUnder(ctx context.Context, prefix string, after uint64) ([]Entry, uint64, error)
 	// Lead waits until this process leads. The term ends when the store has not heard of it for some ten seconds.
 	Lead(ctx context.Context, candidate string) (Term, error)

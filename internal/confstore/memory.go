@@ -74,7 +74,7 @@ func (m *Memory) Get(ctx context.Context, key string) (e Entry, err error) {
 // Next implements Client.
 func (m *Memory) Next(ctx context.Context, key string, after uint64) (e Entry, err error) {
 	err = m.wait(ctx, func() (bool, error) {
-		if found, ok := m.entries[key]; ok && found.Stamp > after {
+		if found, ok := m.entries[key]; ok && (found.Stamp > after || after > m.stamp) {
 			e = clone(found)
 			return true, nil
 		}
@@ -83,8 +83,8 @@ func (m *Memory) Next(ctx context.Context, key string, after uint64) (e Entry, e
 			return true, nil
 		}
 		// The store does not remember what became of it; gone it is.
-		if _, there := m.entries[key]; !there && after > 0 && after < m.compacted {
-			e = Entry{Key: key, Stamp: m.compacted}
+		if _, there := m.entries[key]; !there && after > 0 && (after < m.compacted || after > m.stamp) {
+			e = Entry{Key: key, Stamp: m.stamp}
 			return true, nil
 		}
 		return false, nil
@@ -154,7 +154,7 @@ func (m *Memory) List(ctx context.Context, prefix string) (all []Entry, stamp ui
 // NextUnder implements Store.
 func (m *Memory) NextUnder(ctx context.Context, prefix string, after uint64) (all []Entry, stamp uint64, err error) {
 	err = m.wait(ctx, func() (bool, error) {
-		if after < m.compacted {
+		if after < m.compacted || after > m.stamp {
 			return false, ErrCompacted
 		}
 		for key, e := range m.entries {

@@ -38,8 +38,11 @@ func dialTCP(ctx context.Context, address string, onConnect func(uint16, netip.A
 		release()
 		return nil, err
 	}
-	// Keepalive sets a socket option, which a plain net.Conn would hide.
-	return &reportedConn{TCPConn: conn.(*net.TCPConn), onClose: release}, nil
+	tcp, ok := conn.(*net.TCPConn) // keepalive sets a socket option, which a plain net.Conn would hide
+	if !ok {
+		panic("what was dialed over TCP is a TCP connection")
+	}
+	return &reportedConn{TCPConn: tcp, onClose: release}, nil
 }
 
 // reportedConn tells of its end.

@@ -77,15 +77,16 @@ func (a *assembler) jump(label string) {
 	a.emit(opJump, 0)
 }
 
-// when and unless go to a label.
+// when goes to a label if a condition holds.
 func (a *assembler) when(op uint16, k uint32, label string) {
 	a.test(op, k, 0, 1)
 	a.jump(label)
 }
 
-func (a *assembler) unless(op uint16, k uint32, label string) {
+// require leaves the guard for the program unless a condition holds.
+func (a *assembler) require(op uint16, k uint32) {
 	a.test(op, k, 1, 0)
-	a.jump(label)
+	a.jump("program")
 }
 
 func (a *assembler) place(label string) {
@@ -151,12 +152,12 @@ func (a *assembler) guard(link packet.LinkType, flows []capture.Flow) {
 		a.networkHeader()
 	} else {
 		a.emit(opLoadLength, 0)
-		a.unless(opAtLeast, minTCP4, "program")
+		a.require(opAtLeast, minTCP4)
 		a.emit(opSetX, 0)
 		a.emit(opLoadByte, 0)
 		a.emit(opAnd, 0xf0)
 		a.when(opEqual, 0x40, "ipv4")
-		a.unless(opEqual, 0x60, "program")
+		a.require(opEqual, 0x60)
 	}
 	a.guard6(flows)
 	a.place("ipv4")
@@ -168,7 +169,7 @@ func (a *assembler) guard(link packet.LinkType, flows []capture.Flow) {
 // "program".
 func (a *assembler) networkHeader() {
 	a.emit(opLoadLength, 0)
-	a.unless(opAtLeast, 14+minTCP4, "program")
+	a.require(opAtLeast, 14+minTCP4)
 	for tags := range uint32(maxTags + 1) {
 		at := 12 + 4*tags
 		a.emit(opSetX, at+2)
@@ -181,7 +182,7 @@ func (a *assembler) networkHeader() {
 		}
 		a.test(opEqual, 0x8100, 3, 0) // IEEE 802.1Q
 		a.test(opEqual, 0x88a8, 2, 0) // IEEE 802.1ad
-		a.unless(opEqual, 0x9100, "program")
+		a.require(opEqual, 0x9100)
 	}
 	a.place("ipv6")
 }
@@ -189,9 +190,9 @@ func (a *assembler) networkHeader() {
 func (a *assembler) guard4(flows []capture.Flow) {
 	a.emit(opLoadLength, 0)
 	a.emit(opSub, minTCP4)
-	a.unless(opAtLeastX, 0, "program")
+	a.require(opAtLeastX, 0)
 	a.emit(opLoadByteX, 9)
-	a.unless(opEqual, tcp, "program")
+	a.require(opEqual, tcp)
 	a.emit(opLoadHalfX, 6)
 	a.when(opAnyBit, 0x1fff, "program") // a later fragment
 	a.load(12, source4)
@@ -203,7 +204,7 @@ func (a *assembler) guard4(flows []capture.Flow) {
 	a.emit(opToX, 0)
 	a.emit(opLoadLength, 0)
 	a.emit(opSub, 4)
-	a.unless(opAtLeastX, 0, "program")
+	a.require(opAtLeastX, 0)
 	a.load(0, bothPorts)
 	for _, f := range flows {
 		if remote := f.Remote.Addr().Unmap(); remote.Is4() {
@@ -215,11 +216,11 @@ func (a *assembler) guard4(flows []capture.Flow) {
 
 func (a *assembler) guard6(flows []capture.Flow) {
 	a.emit(opLoadLength, 0)
-	a.unless(opAtLeast, minTCP6, "program") // below it would wrap
+	a.require(opAtLeast, minTCP6) // below it would wrap
 	a.emit(opSub, minTCP6)
-	a.unless(opAtLeastX, 0, "program")
+	a.require(opAtLeastX, 0)
 	a.emit(opLoadByteX, 6)
-	a.unless(opEqual, tcp, "program") // a host sends no extension headers with its own TCP
+	a.require(opEqual, tcp) // a host sends no extension headers with its own TCP
 	for i := range uint32(8) {
 		a.load(8+4*i, source6+i)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -226,51 +227,52 @@ func (s *Set) prepare(wanted capture.Point, before []*point) (*point, []bpf.RawI
 		}
 		p.ring = &ring{device: d}
 	}
-	program, err := p.choose(p.ring.device, s.flows)
-	return p, program, err
+	program, raw, err := p.choose(p.ring.device, s.flows)
+	p.use(program)
+	return p, raw, err
 }
 
-// choose sets the point's filter for a device's frames, and returns what a socket on it gets.
-func (p *point) choose(d device, flows []capture.Flow) ([]bpf.RawInstruction, error) {
-	var program filter.Program
+// choose returns the point's filter for a device's frames, and what a socket on it gets.
+func (p *point) choose(d device, flows []capture.Flow) (program filter.Program, raw []bpf.RawInstruction, err error) {
 	if p.Program != nil {
-		var err error
 		if program, err = p.Program(d.link); err != nil {
-			return nil, err
+			return filter.Program{}, nil, err
 		}
 	}
 	if !program.Empty() && program.LinkType() != d.link {
-		return nil, fmt.Errorf("filter %q is for frames of link type %d; device %s has link type %d", program.Text(), program.LinkType(), d.name, d.link)
+		return filter.Program{}, nil, fmt.Errorf("filter %q is for frames of link type %d; device %s has link type %d",
+			program.Text(), program.LinkType(), d.name, d.link)
 	}
-	raw, err := kernelProgram(program, d.link, d.loopback, flows)
-	if err != nil {
-		return nil, err
-	}
-	p.filter, p.matcher = program, program.Matcher()
-	return raw, nil
+	raw, err = kernelProgram(program, d.link, d.loopback, flows)
+	return program, raw, err
 }
+
+func (p *point) use(program filter.Program) { p.filter, p.matcher = program, program.Matcher() }
 
 // commit makes next the points. Nothing in it can fail.
 func (s *Set) commit(next []*point, fresh []*ring) []int {
-	now := time.Now()
-	// From this moment on every packet that is stamped passes the new rings, and until well after it the old ones.
-	boundary := max(now.UnixNano(), s.opened.Add(stampDelay).UnixNano())
-	replaced := false
+	var old []*ring
 	for _, r := range s.rings {
-		if r.ending.is() {
-			continue
-		}
 		if i := slices.IndexFunc(next, func(p *point) bool { return p.ring == r }); i >= 0 {
 			r.point = next[i]
-			continue
+		} else if !r.ending.is() {
+			old = append(old, r)
 		}
-		replaced = true
-		r.until = boundary
+	}
+	if early := time.Until(s.opened.Add(stampDelay)); early > 0 && len(old) > 0 {
+		<-time.After(early) // both are at work meanwhile
+	}
+	// From this moment on every packet that is stamped passes the new rings, and until well after it the old ones.
+	now := time.Now()
+	for _, r := range old {
+		r.until = now.UnixNano()
 		r.end(now, overlap)
 	}
-	if replaced {
-		for _, r := range fresh {
-			r.from = boundary
+	for _, r := range fresh {
+		for _, ending := range s.rings {
+			if ending.until != math.MaxInt64 {
+				r.from = max(r.from, ending.until)
+			}
 		}
 	}
 	numbers := make([]int, len(next))

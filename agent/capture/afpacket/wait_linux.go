@@ -20,7 +20,8 @@ const (
 	// overlap is how long an old ring goes on beside the new ones. A packet may come to the rings later than its stamp says,
 	// for it waits in a queue of its processor in between.
 	overlap = 200 * time.Millisecond
-	// stampDelay is how long after the first SO_TIMESTAMPNS of a host the kernel may still not stamp: it begins in a work queue.
+	// stampDelay is how long after the first SO_TIMESTAMPNS of a host the kernel may still not stamp, since it begins to in a
+	// work queue. Old devices are not given up earlier after Open.
 	stampDelay = 50 * time.Millisecond
 )
 
@@ -155,14 +156,15 @@ func (s *Set) rebind(p *point, d device, now time.Time) error {
 	if len(s.rings) >= MaxRings {
 		return fmt.Errorf("%d rings are at work already", MaxRings)
 	}
-	program, err := p.choose(d, s.flows)
+	program, raw, err := p.choose(d, s.flows)
 	if err != nil {
 		return err
 	}
-	r, err := openRing(d, s.bytes, program)
+	r, err := openRing(d, s.bytes, raw)
 	if err != nil {
 		return err
 	}
+	p.use(program)
 	r.point, r.from = p, p.ring.from
 	p.ring.end(now, 0)
 	p.ring = r

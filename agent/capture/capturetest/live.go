@@ -198,6 +198,9 @@ func (l *Live) Replace(points []capture.Point) ([]int, error) {
 				return nil, fmt.Errorf("%s: %w", point.Name, err)
 			}
 		}
+		if !program.Empty() && program.LinkType() != d.link {
+			return nil, fmt.Errorf("%s: filter %q is for frames of another link type", point.Name, program.Text())
+		}
 		p := &livePoint{point: points[i], device: device, matcher: program.Matcher()}
 		if kept := old[point.Name]; kept != nil {
 			p.number = kept.number

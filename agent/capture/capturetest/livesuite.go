@@ -20,11 +20,11 @@ import (
 // patience bounds what the suite waits for; nothing takes so long unless it fails.
 const patience = 10 * time.Second
 
-// Host is where a live set under test captures. All devices have the same link type.
+// Host is where a live set under test captures.
 type Host struct {
 	// Open makes a set. Run closes it.
 	Open func(t *testing.T) capture.Live
-	// Devices are the names of two devices; what passes one does not pass the other.
+	// Devices are the names of two Ethernet devices; what passes one does not pass the other.
 	Devices [2]string
 	// Send lets a frame come in by a device.
 	Send func(t *testing.T, device string, frame []byte)
@@ -162,9 +162,12 @@ func (l *live) allOrNothing() {
 	if _, err := l.set.Replace([]capture.Point{silent, bad}); !errors.Is(err, refused) {
 		l.Errorf("got error %v", err)
 	}
+	other := l.b()
+	other.Program = func(packet.LinkType) (filter.Program, error) { return takeNothing(packet.LinkPPP) }
 	for name, points := range map[string][]capture.Point{
-		"unknown device": {silent, {Name: "afpacket:missing0"}},
-		"device twice":   {silent, l.b(), l.b()},
+		"other link type": {silent, other},
+		"unknown device":  {silent, {Name: "afpacket:missing0"}},
+		"device twice":    {silent, l.b(), l.b()},
 	} {
 		if numbers, err := l.set.Replace(points); err == nil {
 			l.Errorf("%s: got %v", name, numbers)

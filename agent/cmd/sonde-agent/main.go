@@ -37,7 +37,7 @@ func run(ctx context.Context, arguments []string) error {
 	tell := fs.Bool("version", false, "print the version, and end")
 	fs.Usage = func() {
 		fmt.Fprintf(os.Stderr, "sonde-agent sniffs packets and streams them to a collector.\n\n"+
-			"  sonde-agent --capture file:web.pcap --collector collector.example:7443 \\\n"+
+			"  sonde-agent --capture afpacket:eth0 --collector collector.example:7443 \\\n"+
 			"    --tls-ca ca.crt --tls-certificate agent.crt --tls-key agent.key\n\n%s", fs.FlagUsages())
 	}
 	if err := fs.Parse(arguments); err != nil {

@@ -49,45 +49,52 @@ func newest(ctx context.Context, q queryer) (p position, err error) {
 	return p, q.QueryRowContext(ctx, lastSequence).Scan(&p.sequence)
 }
 
-// Snapshot implements change.Source.
+// Snapshot implements change.Source. The rows are read before the first is given, so take may be slow.
 func (s *Source) Snapshot(ctx context.Context, take func(change.Row) error) (change.Position, error) {
 	db, err := s.current(ctx)
 	if err != nil {
 		return "", err
 	}
 	var at position
-	var refused error
+	var rows []change.Row
 	err = whenFree(ctx, func(ctx context.Context) error {
 		if err := ensure(ctx, db.write, s.path, false); err != nil {
 			return err
 		}
-		var rows []change.Row
-		err := reading(ctx, db.read, func(tx *sql.Tx) (err error) {
-			if at, err = newest(ctx, tx); err != nil {
-				return err
-			}
-			for _, w := range watched() {
-				err := readRows(ctx, tx, w.table, "", func(r change.Row) { rows = append(rows, r) })
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		return reading(ctx, db.read, func(tx *sql.Tx) (err error) {
+			at, rows, err = everything(ctx, tx)
 			return err
-		}
-		for _, r := range rows {
-			if refused = take(r); refused != nil {
-				return nil
-			}
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		return "", fmt.Errorf("sqlite: snapshot: %w", err)
 	}
-	return change.Position(at.String()), refused
+	for _, r := range rows {
+		if err := take(r); err != nil {
+			return "", err
+		}
+	}
+	return change.Position(at.String()), nil
+}
+
+func everything(ctx context.Context, tx *sql.Tx) (at position, rows []change.Row, err error) {
+	missing, err := inspect(ctx, tx)
+	if err == nil && len(missing) > 0 {
+		err = errMeanwhile
+	}
+	if err != nil {
+		return at, nil, err
+	}
+	if at, err = newest(ctx, tx); err != nil {
+		return at, nil, err
+	}
+	for _, w := range watched() {
+		err := readRows(ctx, tx, w.table, "", func(r change.Row) { rows = append(rows, r) })
+		if err != nil {
+			return at, nil, err
+		}
+	}
+	return at, rows, nil
 }
 
 // transactor begins transactions: a database, or one connection of it.
@@ -154,13 +161,13 @@ func parseTime(text *string) time.Time {
 }
 
 // Follow implements change.Source.
-func (s *Source) Follow(ctx context.Context, from change.Position, apply func(change.Transaction) error) error {
+func (s *Source) Follow(ctx context.Context, from change.Position, apply func(change.Transaction) error) (err error) {
 	at, err := parsePosition(from)
 	if err != nil {
 		return err
 	}
 	f := follower{source: s, at: at}
-	defer f.leave()
+	defer func() { err = errors.Join(err, f.leave()) }()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -202,6 +209,9 @@ func (f *follower) leave() error {
 	}
 	err := f.conn.Close()
 	f.conn = nil
+	if errors.Is(err, sql.ErrConnDone) { // its database was closed when the file was replaced
+		return nil
+	}
 	return err
 }
 
@@ -219,6 +229,7 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 			return t, err
 		}
 		f.db, f.version, f.schema = db, -1, -1
+		f.again = f.looked
 	}
 	version := int64(0)
 	if err := f.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil || version == f.version {
@@ -236,8 +247,12 @@ func (f *follower) next(ctx context.Context) (t change.Transaction, err error) {
 	}
 	at := f.at
 	err = reading(ctx, f.conn, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&schema); err != nil {
+		now := int64(0)
+		if err := tx.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&now); err != nil {
 			return err
+		}
+		if now != schema {
+			return errMeanwhile
 		}
 		at, t.Rows, err = changes(ctx, tx, f.at)
 		return err

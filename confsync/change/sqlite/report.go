@@ -26,8 +26,35 @@ const (
 		(SELECT id FROM agent_history WHERE role = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)`
 )
 
+// reports are the statements of a report, prepared once: the lock is held while they run.
+type reports struct{ status, history, trim *sql.Stmt }
+
+func (r *reports) prepare(ctx context.Context, db *sql.DB) error {
+	for _, s := range []struct {
+		into **sql.Stmt
+		text string
+	}{{&r.status, upsertStatus}, {&r.history, insertHistory}, {&r.trim, trimHistory}} {
+		statement, err := db.PrepareContext(ctx, s.text)
+		if err != nil {
+			return fmt.Errorf("sqlite: tables of reports: %w", err)
+		}
+		*s.into = statement
+	}
+	return nil
+}
+
+func (r *reports) close() error {
+	var errs []error
+	for _, s := range []*sql.Stmt{r.status, r.history, r.trim} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Report implements change.Source. While another program holds the lock it waits, until ctx ends. It holds the lock itself
-// for some 50 microseconds a status, and an operator's client may give up in just that time: report few at once.
+// for some 100 microseconds a status, and an operator's client may give up in just that time: report few at once.
 func (s *Source) Report(ctx context.Context, statuses ...*configv1.ConfigStatus) error {
 	if len(statuses) == 0 {
 		return nil
@@ -39,8 +66,11 @@ func (s *Source) Report(ctx context.Context, statuses ...*configv1.ConfigStatus)
 		if err != nil {
 			return err
 		}
+		// Once it has the lock it is through in no time, and a context that can end costs the driver a goroutine each time.
+		w := writer{context.WithoutCancel(ctx), tx, s.db.reports}
+		w.bind()
 		for _, status := range statuses {
-			if err := report(ctx, tx, status); err != nil {
+			if err := w.report(status); err != nil {
 				return errors.Join(err, tx.Rollback())
 			}
 		}
@@ -52,7 +82,21 @@ func (s *Source) Report(ctx context.Context, statuses ...*configv1.ConfigStatus)
 	return nil
 }
 
-func report(ctx context.Context, tx *sql.Tx, s *configv1.ConfigStatus) error {
+// writer writes one transaction of reports.
+type writer struct {
+	ctx context.Context
+	tx  *sql.Tx
+	reports
+}
+
+// bind makes the statements the transaction's; they are closed with it.
+func (w *writer) bind() {
+	for _, s := range []**sql.Stmt{&w.status, &w.history, &w.trim} {
+		*s = w.tx.StmtContext(w.ctx, *s)
+	}
+}
+
+func (w *writer) report(s *configv1.ConfigStatus) error {
 	state := strings.TrimPrefix(s.GetState().String(), "CONFIG_STATE_")
 	var latency *int64
 	if s.GetLatency() != nil {
@@ -60,12 +104,12 @@ func report(ctx context.Context, tx *sql.Tx, s *configv1.ConfigStatus) error {
 		latency = &ms
 	}
 	wanted, when := int64(s.GetWantedRevision()), s.GetStatusTime().AsTime().Format("2006-01-02 15:04:05.000000")
-	_, err := tx.ExecContext(ctx, upsertStatus, s.GetRole(), s.GetName(), state, wanted, int64(s.GetRunningRevision()),
-		s.GetRunningHash(), s.GetError(), s.GetField(), s.GetWarning(), latency, s.GetFromCache(), s.GetBootId(), s.GetVersion(), when)
+	_, err := w.status.ExecContext(w.ctx, s.GetRole(), s.GetName(), state, wanted, int64(s.GetRunningRevision()), s.GetRunningHash(),
+		s.GetError(), s.GetField(), s.GetWarning(), latency, s.GetFromCache(), s.GetBootId(), s.GetVersion(), when)
 	if err != nil {
 		return err
 	}
-	done, err := tx.ExecContext(ctx, insertHistory, s.GetRole(), s.GetName(), wanted, state, s.GetError(), s.GetField(), latency,
+	done, err := w.history.ExecContext(w.ctx, s.GetRole(), s.GetName(), wanted, state, s.GetError(), s.GetField(), latency,
 		s.GetRunningHash(), when)
 	if err != nil {
 		return err
@@ -73,6 +117,6 @@ func report(ctx context.Context, tx *sql.Tx, s *configv1.ConfigStatus) error {
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, trimHistory, s.GetRole(), s.GetName(), historyLength)
+	_, err = w.trim.ExecContext(w.ctx, s.GetRole(), s.GetName(), historyLength)
 	return err
 }

@@ -37,18 +37,17 @@ const (
 	trimSQL = "CREATE TRIGGER " + trimTrigger + " AFTER INSERT ON config_change BEGIN DELETE FROM config_change WHERE seq <= NEW.seq - %d; END;"
 )
 
-// watched are the tables that have triggers, and which row has the name of the new one.
-func watched() []struct {
+// watchedTable is a table with triggers.
+type watchedTable struct {
 	table change.Table
-	same  string
-	key   []string
-} {
+	same  string   // condition: the row has the name of the new one
+	key   []string // the columns of a name
+}
+
+// watched are all of them, in the order in which they are read.
+func watched() []watchedTable {
 	const byName = "name = NEW.name"
-	return []struct {
-		table change.Table
-		same  string
-		key   []string
-	}{
+	return []watchedTable{
 		{change.AgentConfig, byName, []string{"name"}},
 		{change.AgentGroup, byName, []string{"name"}},
 		{change.ServiceConfig, byName + " AND role = NEW.role", []string{"name", "role"}},
@@ -76,12 +75,12 @@ func ensure(ctx context.Context, db *sql.DB, path string, operators bool) error 
 	if err := checkOwner(ctx, db, path); err != nil {
 		return err
 	}
-	if missing, err := inspect(ctx, db); err != nil || len(missing) == 0 && !operators {
+	missing, err := inspect(ctx, db)
+	if err == nil && operators {
+		missing, err = addTables(ctx, db, missing)
+	}
+	if err != nil || len(missing) == 0 {
 		return wrap(err, path)
-	} else if operators && len(missing) == 0 {
-		if complete, err := hasTables(ctx, db); err != nil || complete {
-			return wrap(err, path)
-		}
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -125,11 +124,18 @@ func checkOwner(ctx context.Context, db *sql.DB, path string) error {
 	return nil
 }
 
-func hasTables(ctx context.Context, q queryer) (bool, error) {
-	n := 0
-	err := q.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN (?, ?, ?)",
-		change.AgentConfig, change.AgentGroup, change.ServiceConfig).Scan(&n)
-	return n == 3, err
+// addTables adds the operators' tables that are not there to what is missing.
+func addTables(ctx context.Context, q queryer, missing []string) ([]string, error) {
+	have, err := objects(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range watched() {
+		if have[string(w.table)] == "" {
+			missing = append(missing, string(w.table))
+		}
+	}
+	return missing, nil
 }
 
 // inspect lists what is missing of the feed: its own tables, and triggers on the operators' tables, as far as they are there.
@@ -192,12 +198,8 @@ func containsAll(all, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(all, s) })
 }
 
-// repair makes what inspect found missing; tx holds the lock.
+// repair makes all anew that can be made anew; tx holds the lock. Twice, by two that found the same missing, does no harm.
 func repair(ctx context.Context, tx *sql.Tx, operators bool) error {
-	missing, err := inspect(ctx, tx)
-	if err != nil {
-		return err
-	}
 	script := feedSQL
 	if operators {
 		script += tablesSQL
@@ -214,42 +216,37 @@ func repair(ctx context.Context, tx *sql.Tx, operators bool) error {
 		if !containsAll(columns, w.key) {
 			continue
 		}
-		for column, kind := range map[string]string{"rev": "INTEGER NOT NULL DEFAULT 0", "updated_at": "TEXT"} {
-			if slices.Contains(columns, column) {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", w.table, column, kind)); err != nil {
-				return err
-			}
-		}
-		rev := int64(0)
-		err = tx.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce(max(CAST(rev AS INTEGER)), 0) FROM %s", w.table)).Scan(&rev)
+		rev, err := repairTable(ctx, tx, w, columns)
 		if err != nil {
 			return err
 		}
 		highest = max(highest, rev)
-		if err := makeTriggers(ctx, tx, w.table, w.same); err != nil {
-			return err
-		}
 	}
 	trim := "DROP TRIGGER IF EXISTS " + trimTrigger + ";" + fmt.Sprintf(trimSQL, feedLength)
 	if _, err := tx.ExecContext(ctx, trim); err != nil {
 		return err
 	}
-	if len(missing) == 0 {
-		return nil
-	}
 	return renew(ctx, tx, highest)
 }
 
-func makeTriggers(ctx context.Context, tx *sql.Tx, table change.Table, same string) error {
+// repairTable gives a table the columns of the triggers and new triggers, and returns its highest rev.
+func repairTable(ctx context.Context, tx *sql.Tx, w watchedTable, columns []string) (rev int64, err error) {
 	script := ""
-	for _, name := range triggerNames(table) {
+	if !slices.Contains(columns, "rev") {
+		script += fmt.Sprintf("ALTER TABLE %s ADD COLUMN rev INTEGER NOT NULL DEFAULT 0;", w.table)
+	}
+	if !slices.Contains(columns, "updated_at") {
+		script += fmt.Sprintf("ALTER TABLE %s ADD COLUMN updated_at TEXT;", w.table)
+	}
+	for _, name := range triggerNames(w.table) {
 		script += "DROP TRIGGER IF EXISTS " + name + ";"
 	}
-	script += strings.NewReplacer("{table}", string(table), "{same}", same, "{now}", now).Replace(triggersSQL)
-	_, err := tx.ExecContext(ctx, script)
-	return err
+	script += strings.NewReplacer("{table}", string(w.table), "{same}", w.same, "{now}", now).Replace(triggersSQL)
+	if _, err := tx.ExecContext(ctx, script); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRowContext(ctx, fmt.Sprintf("SELECT coalesce(max(CAST(rev AS INTEGER)), 0) FROM %s", w.table)).Scan(&rev)
+	return rev, err
 }
 
 // renew gives the database another id, and goes on numbering above every number that it has given.

@@ -46,6 +46,7 @@ var _ change.Source = (*Source)(nil)
 type database struct {
 	read, write *sql.DB
 	file        os.FileInfo
+	reports     reports
 }
 
 // Open opens the file, and makes it and its folder when they are not there. It refuses databases of other programs.
@@ -64,7 +65,7 @@ func Open(ctx context.Context, path string) (*Source, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	db, err := openDatabase(ctx, path)
+	db, err := openDatabase(ctx, path, true)
 	if err != nil {
 		return nil, err
 	}
@@ -76,22 +77,26 @@ func OpenDB(ctx context.Context, path string) (*sql.DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("sqlite: no configuration: %w", err)
 	}
-	db := open(path, "immediate", 5*time.Second, false)
+	db := open(path, nil, "immediate", 5*time.Second, false)
 	if err := ensure(ctx, db, path, true); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func openDatabase(ctx context.Context, path string) (*database, error) {
+// openDatabase makes the operators' tables only where it is told to.
+func openDatabase(ctx context.Context, path string, operators bool) (*database, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	db := &database{
-		read: open(path, "deferred", busyTimeout, true), write: open(path, "immediate", busyTimeout, false), file: info,
+		read: open(path, info, "deferred", busyTimeout, true), write: open(path, info, "immediate", busyTimeout, false), file: info,
 	}
-	err = whenFree(ctx, func(ctx context.Context) error { return ensure(ctx, db.write, path, true) })
+	err = whenFree(ctx, func(ctx context.Context) error { return ensure(ctx, db.write, path, operators) })
+	if err == nil {
+		err = errors.Join(db.reports.prepare(ctx, db.write), connect(ctx, db.read))
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.close())
 	}
@@ -99,34 +104,55 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 }
 
 // open opens connections: up to two that read, for a Snapshot may be taken while Follow runs, or one that writes.
-func open(path, lock string, busy time.Duration, readOnly bool) *sql.DB {
+// A file that is not nil is the only one that is opened.
+func open(path string, file os.FileInfo, lock string, busy time.Duration, readOnly bool) *sql.DB {
 	connections, only := 1, "false"
 	if readOnly {
 		connections, only = 2, "true"
 	}
 	dsn := fmt.Sprintf("file:%s?mode=rw&_journal_mode=WAL&_synchronous=NORMAL&_txlock=%s&_busy_timeout=%d&_query_only=%s",
 		(&url.URL{Path: path}).EscapedPath(), lock, busy.Milliseconds(), only)
-	db := sql.OpenDB(connector{dsn})
+	db := sql.OpenDB(connector{path, dsn, file})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db
 }
 
-func (d *database) close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+// connect opens all that read at once, while the file is there.
+func connect(ctx context.Context, db *sql.DB) error {
+	var conns []*sql.Conn
+	var err error
+	for range db.Stats().MaxOpenConnections {
+		conn, failed := db.Conn(ctx)
+		if failed != nil {
+			err = fmt.Errorf("sqlite: open: %w", failed)
+			break
+		}
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns {
+		err = errors.Join(err, conn.Close())
+	}
+	return err
+}
+
+func (d *database) close() error {
+	return errors.Join(d.read.Close(), d.reports.close(), d.write.Close())
+}
 
 // current returns the database that lies at the path now. Only the goroutine of Snapshot and Follow calls it.
 func (s *Source) current(ctx context.Context) (*database, error) {
 	info, err := os.Stat(s.path)
-	if errors.Is(err, os.ErrNotExist) { // gone, or between two
-		return s.db, nil
+	if errors.Is(err, os.ErrNotExist) {
+		return s.db, nil // gone, or between two
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	if os.SameFile(info, s.db.file) {
+	if os.SameFile(info, s.db.file) || info.Size() == 0 { // empty: somebody has only begun
 		return s.db, nil
 	}
-	db, err := openDatabase(ctx, s.path)
+	db, err := openDatabase(ctx, s.path, false)
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +185,32 @@ func whenFree(ctx context.Context, fn func(context.Context) error) error {
 	})
 }
 
-// busy tells that another program holds a lock.
+// errMeanwhile says that the schema has changed since it was looked at, by an operator or by our own repair.
+var errMeanwhile = errors.New("the tables have changed meanwhile")
+
+// busy tells that another program is in the way.
 func busy(err error) bool {
+	if errors.Is(err, errMeanwhile) {
+		return true
+	}
 	e, ok := errors.AsType[sqlite3.Error](err)
 	return ok && (e.Code == sqlite3.ErrBusy || e.Code == sqlite3.ErrLocked)
 }
 
 // connector opens connections without a driver registered by name, which would be known in the whole process.
-type connector struct{ dsn string }
+type connector struct {
+	path, dsn string
+	file      os.FileInfo // nil: any
+}
 
-func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
-func (c connector) Driver() driver.Driver                        { return &sqlite3.SQLiteDriver{} }
+func (c connector) Connect(context.Context) (driver.Conn, error) {
+	if c.file != nil {
+		// A connection that is opened late must not find another file, one that somebody is still writing perhaps.
+		if info, err := os.Stat(c.path); err != nil || !os.SameFile(info, c.file) {
+			return nil, errors.Join(errMeanwhile, err)
+		}
+	}
+	return c.Driver().Open(c.dsn)
+}
+
+func (c connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }

@@ -1,5 +1,5 @@
 // Package configtest stands, in tests of daemons, for the operator with the table and for confsync: it publishes
-// configurations to a store in memory, and waits for what the daemon says became of them.
+// configurations to a store, and waits for what the daemon says became of them.
 package configtest
 
 import (
@@ -23,7 +23,7 @@ const patience = 20 * time.Second
 // Services is the table service_config with one row, under the default name.
 type Services struct {
 	// Store is what the daemon follows.
-	Store *confstore.Memory
+	Store confstore.Store
 
 	t        testing.TB
 	role     string
@@ -32,14 +32,20 @@ type Services struct {
 	revision uint64
 }
 
-// NewServices returns a table without a row.
+// NewServices returns a table without a row, and a store in memory.
 func NewServices(t testing.TB, role string) *Services {
+	t.Helper()
+	return NewServicesIn(t, role, confstore.NewMemory())
+}
+
+// NewServicesIn returns a table without a row, in front of a store.
+func NewServicesIn(t testing.TB, role string, store confstore.Store) *Services {
 	t.Helper()
 	keys, err := config.NewKeys(config.DefaultRoot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Services{Store: confstore.NewMemory(), t: t, role: role, keys: keys}
+	s := &Services{Store: store, t: t, role: role, keys: keys}
 	if s.term, err = s.Store.Lead(t.Context(), "test"); err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func Run(t *testing.T, open Opener) {
 		"next returns the newest":       nextReturnsNewest,
 		"waiting ends with the context": waitingEnds,
 		"closed":                        closed,
+		"a stamp of another life":       stampOfAnotherLife,
 		"too long":                      tooLong,
 		"list and follow":               listAndFollow,
 		"publish moves all at once":     publishMovesAll,
@@ -174,14 +175,42 @@ func waitingEnds(f *fixture) {
 
 func closed(f *fixture) {
 	s := f.open()
-	ended := make(chan error, 1)
+	term := f.lead(s, "one")
+	_, stamp, err := s.List(f.ctx, f.key(""))
+	f.must(err)
+	ended := make(chan error, 3)
 	go func() { _, err := s.Next(f.ctx, f.key("a"), 0); ended <- err }()
+	go func() { _, _, err := s.NextUnder(f.ctx, f.key(""), stamp); ended <- err }()
+	go func() { _, err := s.Lead(f.ctx, "two"); ended <- err }()
 	f.must(s.Close())
 	f.must(s.Close())
-	if err := <-ended; !errors.Is(err, confstore.ErrClosed) {
+	for range cap(ended) {
+		if err := <-ended; !errors.Is(err, confstore.ErrClosed) {
+			f.Errorf("got %v", err)
+		}
+	}
+	if err := term.Publish(f.ctx, nil, nil); !errors.Is(err, confstore.ErrClosed) {
 		f.Errorf("got %v", err)
 	}
 	if err := s.Put(f.ctx, f.key("a"), nil); !errors.Is(err, confstore.ErrClosed) {
+		f.Errorf("got %v", err)
+	}
+}
+
+// stampOfAnotherLife is what a reader has whose store was wiped, or restored from an older copy.
+func stampOfAnotherLife(f *fixture) {
+	s := f.open()
+	f.must(s.Put(f.ctx, f.key("a"), []byte("1")))
+	e, err := s.Get(f.ctx, f.key("a"))
+	f.must(err)
+	const ahead = 1 << 20
+	again, err := s.Next(f.ctx, f.key("a"), e.Stamp+ahead)
+	f.wantValue(again, err, "1")
+	gone, err := s.Next(f.ctx, f.key("b"), e.Stamp+ahead)
+	if err != nil || gone.Value != nil || gone.Stamp >= e.Stamp+ahead {
+		f.Errorf("got %q at %d, error %v", gone.Value, gone.Stamp, err)
+	}
+	if _, _, err := s.NextUnder(f.ctx, f.key(""), e.Stamp+ahead); !errors.Is(err, confstore.ErrCompacted) {
 		f.Errorf("got %v", err)
 	}
 }

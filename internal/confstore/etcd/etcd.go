@@ -47,10 +47,13 @@ type Options struct {
 
 // Store is a confstore.Store.
 type Store struct {
-	client *clientv3.Client
-	root   string
-	log    *slog.Logger
-	closed atomic.Bool
+	client    *clientv3.Client
+	root      string
+	log       *slog.Logger
+	lookAgain time.Duration
+	closed    atomic.Bool
+	open      context.Context // ends with Close
+	end       context.CancelFunc
 }
 
 var _ confstore.Store = (*Store)(nil)
@@ -102,7 +105,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd client: %w", err)
 	}
-	return &Store{client: client, root: strings.TrimSuffix(o.Root, "/"), log: o.Log}, nil
+	s := &Store{client: client, root: strings.TrimSuffix(o.Root, "/"), log: o.Log, lookAgain: lookAgain}
+	s.open, s.end = context.WithCancel(config.Context)
+	return s, nil
 }
 
 // Close implements confstore.Client.
@@ -110,10 +115,19 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.end()
 	if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// while returns a context that also ends with Close: a closed client tries for seconds before it gives up. Call the function
+// when done.
+func (s *Store) while(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(s.open, cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // explain says what an error means: ErrClosed after Close, the context's own, or what the server said.
@@ -131,6 +145,8 @@ func (s *Store) explain(ctx context.Context, what string, err error) error {
 
 // Get implements confstore.Client.
 func (s *Store) Get(ctx context.Context, key string) (confstore.Entry, error) {
+	ctx, done := s.while(ctx)
+	defer done()
 	response, err := s.client.Get(ctx, key)
 	if err != nil {
 		return confstore.Entry{}, s.explain(ctx, "get "+key, err)
@@ -151,6 +167,8 @@ func entry(kv *mvccpb.KeyValue) confstore.Entry {
 
 // Next implements confstore.Client.
 func (s *Store) Next(ctx context.Context, key string, after uint64) (confstore.Entry, error) {
+	ctx, done := s.while(ctx)
+	defer done()
 	for forgotten := false; ; {
 		response, err := s.client.Get(ctx, key)
 		if err != nil {
@@ -192,7 +210,7 @@ func newest(event *clientv3.Event) confstore.Entry {
 
 // watch returns the first events from a revision on; none when there were none for a while.
 func (s *Store) watch(ctx context.Context, key string, from uint64, more ...clientv3.OpOption) ([]*clientv3.Event, error) {
-	watching, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), lookAgain)
+	watching, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.lookAgain)
 	defer cancel()
 	options := append([]clientv3.OpOption{clientv3.WithRev(int64(from))}, more...)
 	for response := range s.client.Watch(watching, key, options...) {
@@ -213,6 +231,8 @@ func (s *Store) watch(ctx context.Context, key string, from uint64, more ...clie
 
 // List implements confstore.Store.
 func (s *Store) List(ctx context.Context, prefix string) ([]confstore.Entry, uint64, error) {
+	ctx, done := s.while(ctx)
+	defer done()
 	response, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
 	if err != nil {
 		return nil, 0, s.explain(ctx, "list "+prefix, err)
@@ -226,7 +246,17 @@ func (s *Store) List(ctx context.Context, prefix string) ([]confstore.Entry, uin
 
 // NextUnder implements confstore.Store.
 func (s *Store) NextUnder(ctx context.Context, prefix string, after uint64) ([]confstore.Entry, uint64, error) {
+	ctx, done := s.while(ctx)
+	defer done()
 	for {
+		// A server that was wiped or restored would say nothing until it has come to the stamp.
+		response, err := s.client.Get(ctx, s.checkpointKey(), clientv3.WithCountOnly())
+		if err != nil {
+			return nil, 0, s.explain(ctx, "look at the store's revision", err)
+		}
+		if uint64(response.Header.Revision) < after {
+			return nil, 0, confstore.ErrCompacted
+		}
 		events, err := s.watch(ctx, prefix, after+1, clientv3.WithPrefix())
 		if errors.Is(err, confstore.ErrCompacted) {
 			return nil, 0, err
@@ -235,13 +265,6 @@ func (s *Store) NextUnder(ctx context.Context, prefix string, after uint64) ([]c
 			return nil, 0, s.explain(ctx, "watch "+prefix, err)
 		}
 		if len(events) == 0 {
-			response, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-			if err != nil {
-				return nil, 0, s.explain(ctx, "get "+prefix, err)
-			}
-			if uint64(response.Header.Revision) < after { // wiped: none of its changes will be told
-				return nil, 0, confstore.ErrCompacted
-			}
 			continue
 		}
 		// The newest of each key, in the order of the keys' last writes.

@@ -21,6 +21,8 @@ func (s *Store) Put(ctx context.Context, key string, value []byte) error {
 	if err := confstore.CheckValue(key, value); err != nil {
 		return err
 	}
+	ctx, done := s.while(ctx)
+	defer done()
 	parent := counterKey(key)
 	exists := clientv3.Compare(clientv3.CreateRevision(key), ">", 0)
 	missing := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
@@ -54,6 +56,8 @@ func (s *Store) checkpointKey() string { return s.root + "/confsync/checkpoint" 
 
 // Lead implements confstore.Store.
 func (s *Store) Lead(ctx context.Context, candidate string) (confstore.Term, error) {
+	ctx, done := s.while(ctx)
+	defer done()
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	type made struct {
 		session *concurrency.Session
@@ -70,7 +74,7 @@ func (s *Store) Lead(ctx context.Context, candidate string) (confstore.Term, err
 	case <-ctx.Done():
 		end()
 		<-granted
-		return nil, ctx.Err()
+		return nil, s.explain(ctx, "lease", ctx.Err())
 	}
 	if session.err != nil {
 		end()
@@ -104,6 +108,8 @@ var _ confstore.Term = (*term)(nil)
 
 // Checkpoint implements confstore.Term.
 func (t *term) Checkpoint(ctx context.Context) ([]byte, error) {
+	ctx, done := t.store.while(ctx)
+	defer done()
 	response, err := t.store.client.Get(ctx, t.store.checkpointKey())
 	if err != nil {
 		return nil, t.store.explain(ctx, "get checkpoint", err)
@@ -121,6 +127,8 @@ func (t *term) Publish(ctx context.Context, changes []confstore.Change, checkpoi
 	if err := confstore.CheckPublish(changes); err != nil {
 		return err
 	}
+	ctx, done := t.store.while(ctx)
+	defer done()
 	if checkpoint == nil {
 		checkpoint = []byte{}
 	}
@@ -234,6 +242,8 @@ func (t *term) leave(ctx context.Context) error {
 	}
 	t.left = true
 	defer t.end()
+	ctx, done := t.store.while(ctx)
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	t.session.Orphan() // stops renewing

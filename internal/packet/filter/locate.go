@@ -45,14 +45,12 @@ const locateFor = time.Second
 func locate(text string, cause error, compile func(string) error) int {
 	words := split(text)
 	deadline := time.Now().Add(locateFor)
-	fails := func(n int) bool { return compile(beginning(text, words, n)+closing(text, words, n)) != nil }
-	if cause.Error() == syntaxError {
+	fails := func(n int) bool { // the same is wrong with the beginning
+		err := compile(beginning(text, words, n) + closing(text, words, n))
+		return err != nil && err.Error() == cause.Error()
+	}
+	if cause.Error() == syntaxError { // it is with every beginning that is not whole
 		fails = func(n int) bool { return !canGoOn(text, words, n, compile) }
-	} else {
-		fails = func(n int) bool {
-			err := compile(beginning(text, words, n) + closing(text, words, n))
-			return err != nil && err.Error() == cause.Error()
-		}
 	}
 	low, high := 0, len(words) // beginnings of low words are right, or what is wrong with them is something else
 	for low < high {

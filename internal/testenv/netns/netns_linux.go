@@ -38,7 +38,7 @@ func New(t testing.TB) *Namespace {
 	run(t, "ip", "netns", "add", n.Name)
 	// The test's context has ended by then.
 	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "del", n.Name).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "ip", "netns", "del", n.Name).CombinedOutput(); err != nil {
 			t.Errorf("delete namespace %s: %v: %s", n.Name, err, out)
 		}
 	})

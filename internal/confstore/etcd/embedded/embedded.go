@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -53,6 +54,7 @@ type Server struct {
 	etcd    *embed.Etcd
 	addr    net.Addr
 	serving *atomic.Bool
+	close   sync.Once // etcd's own Close panics the second time
 }
 
 // Open starts the server on its folder, and waits until it answers.
@@ -143,7 +145,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops the server. Closing again does nothing.
 func (s *Server) Close() error {
-	s.serving.Store(false)
-	s.etcd.Close()
+	s.close.Do(func() {
+		s.serving.Store(false)
+		s.etcd.Close()
+	})
 	return nil
 }

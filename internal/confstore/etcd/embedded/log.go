@@ -1,8 +1,9 @@
 package embedded
 
 import (
-	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"go.uber.org/zap/zapcore"
@@ -47,14 +48,14 @@ func (b bridge) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 		f.AddTo(encoder)
 	}
 	attributes := []any{telemetry.KeyComponent, "etcd"}
-	for key, value := range encoder.Fields {
-		attributes = append(attributes, key, value)
+	for _, key := range slices.Sorted(maps.Keys(encoder.Fields)) {
+		attributes = append(attributes, key, encoder.Fields[key])
 	}
-	level := slog.LevelWarn
 	if entry.Level >= zapcore.ErrorLevel {
-		level = slog.LevelError
+		b.log.Error(entry.Message, attributes...)
+	} else {
+		b.log.Warn(entry.Message, attributes...)
 	}
-	b.log.Log(context.TODO(), level, entry.Message, attributes...)
 	return nil
 }
 
