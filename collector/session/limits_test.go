@@ -14,6 +14,9 @@ import (
 	"sonde.example/internal/packet"
 )
 
+// patience is how long a test waits for what must come, by the clock of its bubble.
+const patience = 10 * time.Minute
+
 // memory is a store of its own with one agent's lane, swept as a collector sweeps it.
 type memory struct {
 	*session.Memory
@@ -58,7 +61,9 @@ func (m *memory) apply() error {
 func (m *memory) handedOver() time.Duration {
 	m.t.Helper()
 	began := time.Now()
-	taken, err := m.Take(m.t.Context(), time.Minute, 1)
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	taken, err := m.Take(ctx, time.Minute, 1)
 	if err != nil || len(taken) != 1 {
 		m.t.Fatalf("took %d, %v", len(taken), err)
 	}
@@ -108,9 +113,11 @@ func TestSetBytesIsInForceAtOnce(t *testing.T) {
 		marks := &ingestv1.Ack{}
 		window := func(open bool) {
 			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
 			for first := true; first || marks.GetWindowBytes() > 0 != open; first = false {
 				var err error
-				if marks, err = m.NextMarks(t.Context(), m.agent.Lane, marks); err != nil {
+				if marks, err = m.NextMarks(ctx, m.agent.Lane, marks); err != nil {
 					t.Fatal(err)
 				}
 			}
