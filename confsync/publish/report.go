@@ -21,6 +21,7 @@ import (
 
 const (
 	reportEvery = 25 * time.Millisecond // what comes in between goes in one transaction
+	reportBatch = 20                    // in one transaction, which locks operators out for some milliseconds
 	maxReports  = 10_000                // beyond, the oldest go; the newest of each daemon is what counts
 	maxError    = 1 << 10
 )
@@ -152,10 +153,12 @@ func (r *reports) run(ctx context.Context) error {
 		r.queue = nil
 		r.mu.Unlock()
 		for len(queue) > 0 {
-			err := r.source.Report(ctx, queue...)
+			part := queue[:min(len(queue), reportBatch)]
+			err := r.source.Report(ctx, part...)
 			if err == nil {
 				failures = 0
-				break
+				queue = queue[len(part):]
+				continue
 			}
 			if ctx.Err() != nil {
 				return nil

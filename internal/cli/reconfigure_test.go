@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/packet/packettest"
 )
 
@@ -234,11 +237,17 @@ func TestCollectorChangeLosesNothing(t *testing.T) {
 	// Frozen for good: it dies, and its results are read by another one.
 	first.kill()
 	first = startCollector("first", "7543")
-	var counted uint64
+	// A session that went on while the agent moved is in both, under one id, and the one with the greater counts stands, as
+	// in one store.
+	newest := map[string]*queryv1.Result{}
 	for _, port := range []string{"7543", "7643"} {
-		counted += packetsOf(m.results(fmt.Sprintf("agent = probe AND server.port = %d", floodPort), "--collector", "127.0.0.1:"+port))
+		for _, r := range m.results(fmt.Sprintf("agent = probe AND server.port = %d", floodPort), "--collector", "127.0.0.1:"+port) {
+			if old := newest[r.GetSessionId()]; old == nil || packetsOf([]*queryv1.Result{r}) > packetsOf([]*queryv1.Result{old}) {
+				newest[r.GetSessionId()] = r
+			}
+		}
 	}
-	if counted != sent {
+	if counted := packetsOf(slices.Collect(maps.Values(newest))); counted != sent {
 		t.Errorf("results of both collectors count %d packets, %d were sent", counted, sent)
 	}
 	m.balanced("--collector", "127.0.0.1:7643", "--agent", "probe")

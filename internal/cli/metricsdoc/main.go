@@ -19,6 +19,7 @@ import (
 
 	"sonde.example/agent"
 	"sonde.example/collector"
+	"sonde.example/confsync"
 	"sonde.example/inference"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/rpc"
@@ -48,7 +49,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	for _, d := range []struct {
 		name   string
 		gather func(ctx context.Context, certs mtls.Development, dir string) ([]*dto.MetricFamily, error)
-	}{{"agent", gatherAgent}, {"collector", gatherCollector}, {"inference", gatherInference}} {
+	}{{"agent", gatherAgent}, {"collector", gatherCollector}, {"inference", gatherInference}, {"confsync", gatherConfsync}} {
 		families, err := d.gather(ctx, certs, dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
@@ -71,7 +72,7 @@ process. A label's values are listed where they are few and fixed. [Operations](
 // gatherAgent needs no peer: an agent's metrics are there once it is open.
 func gatherAgent(ctx context.Context, certs mtls.Development, _ string) ([]*dto.MetricFamily, error) {
 	c := agent.DefaultConfig()
-	c.ConfigStore, c.Admin, c.Certificates = "etcd://127.0.0.1:1", "", certs.Agent // nobody is asked
+	c.ConfigStore, c.Admin, c.Certificates = nowhere, "", certs.Agent
 	registry := prometheus.NewPedanticRegistry()
 	a, err := agent.Open(ctx, c, slog.New(slog.DiscardHandler), registry, agent.Options{})
 	if err != nil {
@@ -84,6 +85,7 @@ func gatherAgent(ctx context.Context, certs mtls.Development, _ string) ([]*dto.
 func gatherCollector(ctx context.Context, certs mtls.Development, dir string) ([]*dto.MetricFamily, error) {
 	c := collector.DefaultConfig()
 	c.Listen, c.Admin, c.TLS = "127.0.0.1:0", "", certs.Service
+	c.ConfigStore = nowhere
 	c.Inference, c.Results = "127.0.0.1:1", "sqlite:"+filepath.Join(dir, "results.db") // nobody is asked to classify
 	registry := prometheus.NewPedanticRegistry()
 	d, err := collector.Open(ctx, c, slog.New(slog.DiscardHandler), registry)
@@ -96,6 +98,7 @@ func gatherCollector(ctx context.Context, certs mtls.Development, dir string) ([
 
 func gatherInference(ctx context.Context, certs mtls.Development, _ string) ([]*dto.MetricFamily, error) {
 	c := inference.DefaultConfig()
+	c.ConfigStore = nowhere
 	c.Listen, c.Admin, c.TLS, c.Workers = "127.0.0.1:0", "", certs.Service, 1
 	registry := prometheus.NewPedanticRegistry()
 	d, err := inference.Open(ctx, c, slog.New(slog.DiscardHandler), registry)
@@ -105,6 +108,22 @@ func gatherInference(ctx context.Context, certs mtls.Development, _ string) ([]*
 	families, err := gatherCalled(ctx, d, d.Addr().String(), certs, registry)
 	return families, errors.Join(err, d.Close())
 }
+
+// gatherConfsync needs no store to answer.
+func gatherConfsync(ctx context.Context, certs mtls.Development, dir string) ([]*dto.MetricFamily, error) {
+	c := confsync.DefaultConfig()
+	c.Database, c.ConfigStore, c.Admin, c.TLS = "sqlite:"+filepath.Join(dir, "config.db"), nowhere, "", certs.Service
+	registry := prometheus.NewPedanticRegistry()
+	d, err := confsync.Open(ctx, c, slog.New(slog.DiscardHandler), registry, confsync.Options{})
+	if err != nil {
+		return nil, err
+	}
+	families, err := registry.Gather()
+	return families, errors.Join(err, d.Close())
+}
+
+// nowhere is a store of the configuration that nobody has to answer for.
+const nowhere = "etcd://127.0.0.1:1"
 
 // gatherCalled runs a daemon, calls it once, reads its metrics, and ends it.
 func gatherCalled(
