@@ -10,10 +10,10 @@ import (
 	"sonde.example/internal/packet"
 )
 
-// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, looking
-// for tunnels where the agent's cut did, and compares them with the session that the agent put the packet to. A packet that contradicts its
-// session is counted and kept out of the head. It stands before the store, so that this work is done outside of every
-// lock. Any number of goroutines may use one.
+// Assembler makes of what came on the wire what a store takes: it reads each packet's headers, looking for tunnels where the
+// agent's cut did, and compares them with the session that the agent put the packet to. A packet that contradicts its session
+// is counted and kept out of the head. It stands before the store, so that this work is done outside of every lock. Any
+// number of goroutines may use one.
 type Assembler struct {
 	store      Store
 	walkers    *packet.Walkers

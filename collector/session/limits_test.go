@@ -14,6 +14,9 @@ import (
 	"sonde.example/internal/packet"
 )
 
+// patience is how long a test waits for what must come, by the clock of its bubble.
+const patience = 10 * time.Minute
+
 // memory is a store of its own with one agent's lane, swept as a collector sweeps it.
 type memory struct {
 	*session.Memory
@@ -58,7 +61,9 @@ func (m *memory) apply() error {
 func (m *memory) handedOver() time.Duration {
 	m.t.Helper()
 	began := time.Now()
-	taken, err := m.Take(m.t.Context(), time.Minute, 10)
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	taken, err := m.Take(ctx, time.Minute, 1)
 	if err != nil || len(taken) != 1 {
 		m.t.Fatalf("took %d, %v", len(taken), err)
 	}
@@ -102,36 +107,55 @@ func TestSetDeadlineIsInForceForSessionsThatWait(t *testing.T) {
 
 func TestSetBytesIsInForceAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, stop := newMemory(t, session.Options{Deadline: time.Hour, Bytes: 64 << 20})
+		const scarce, plenty = 1 << 10, 64 << 20
+		m, stop := newMemory(t, session.Options{Deadline: time.Hour, Bytes: scarce})
 		defer stop()
-		m.agent.TCP("10.0.0.1:1", "10.0.0.2:80").Up(strings.Repeat("x", 1000))
-		if err := m.apply(); err != nil {
-			t.Fatal(err)
+		marks := &ingestv1.Ack{}
+		window := func(open bool) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			for first := true; first || marks.GetWindowBytes() > 0 != open; first = false {
+				var err error
+				if marks, err = m.NextMarks(ctx, m.agent.Lane, marks); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
-		before, err := m.NextMarks(t.Context(), m.agent.Lane, nil)
-		if err != nil || before.GetWindowBytes() == 0 {
-			t.Fatalf("marks %v, %v", before, err)
+		batch := func(client string) *ingestv1.Batch {
+			m.agent.TCP(client, "10.0.0.2:80").Up(strings.Repeat("x", 1000))
+			return m.agent.Batch()
 		}
-		m.SetBytes(1024) // less than is in use
-		m.agent.TCP("10.0.0.1:2", "10.0.0.2:80").Up("more")
-		batch := m.agent.Batch()
-		apply := func() error {
-			_, err := m.assembler.Apply(t.Context(), m.agent.Lane, m.fence, batch)
+		apply := func(b *ingestv1.Batch) error {
+			_, err := m.assembler.Apply(t.Context(), m.agent.Lane, m.fence, b)
 			return err
 		}
-		if err := apply(); !errors.Is(err, session.ErrFull) {
+		if err := apply(batch("10.0.0.1:1")); err != nil { // the first that is too much is still taken
+			t.Fatal(err)
+		}
+		second, third := batch("10.0.0.1:2"), batch("10.0.0.1:3")
+		if err := apply(second); !errors.Is(err, session.ErrFull) {
 			t.Fatalf("a store beyond its budget took a batch: %v", err)
 		}
-		shut := &ingestv1.Ack{}
-		if shut, err = m.NextMarks(t.Context(), m.agent.Lane, before); err != nil || shut.GetWindowBytes() != 0 {
-			t.Errorf("marks %v, %v", shut, err)
+		window(false)
+		m.SetBytes(plenty)
+		window(true)
+		if err := apply(second); err != nil {
+			t.Fatal(err)
 		}
-		m.handedOver() // long before its deadline: memory is scarce
-		m.SetBytes(64 << 20)
-		if open, err := m.NextMarks(t.Context(), m.agent.Lane, shut); err != nil || open.GetWindowBytes() != before.GetWindowBytes() {
-			t.Errorf("marks %v, %v", open, err)
+		m.SetBytes(scarce)
+		if err := apply(third); !errors.Is(err, session.ErrFull) {
+			t.Fatalf("a store beyond its new budget took a batch: %v", err)
 		}
-		if err := apply(); err != nil {
+		window(false)
+		for range 2 { // long before their deadline, since memory is scarce
+			if waited := m.handedOver(); waited > time.Second {
+				t.Errorf("handed over after %v", waited)
+			}
+		}
+		m.SetBytes(plenty)
+		window(true)
+		if err := apply(third); err != nil {
 			t.Error(err)
 		}
 	})

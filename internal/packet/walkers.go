@@ -96,7 +96,8 @@ func NewWalkers(silent Options) *Walkers {
 	return w
 }
 
-// SetDefault changes the ports for interfaces that tell none, from the next For on. Unset are the well-known ones.
+// SetDefault changes the ports for interfaces that tell none, from the next For on. Unset are the well-known ones, which an
+// agent that was told no ports looks on.
 func (w *Walkers) SetDefault(ports *flowv1.TunnelPorts) { w.silent.Store(NewWalker(OptionsOf(ports))) }
 
 // For returns the walker for an interface's ports, which may be unset.
