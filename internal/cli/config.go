@@ -362,6 +362,9 @@ func newConfigDelete(s streams, c *configFlags) *cobra.Command {
 				if errors.Is(err, confsync.ErrNotFound) {
 					return noRow(c.kind(), args[0])
 				}
+				if err == nil {
+					_, err = fmt.Fprintf(s.out, "%s %s: deleted\n", c.kind(), printable(args[0]))
+				}
 				return err
 			})
 		},
