@@ -250,13 +250,13 @@ func (l *livePump) from(info *capture.Info) error {
 	if of == nil {
 		return fmt.Errorf("capture: packet of point %d, which nobody asked for", info.InterfaceIndex)
 	}
-	own, encoded, err := l.settings.encodedPorts()
+	encoded, err := l.settings.encodedPorts()
 	if err != nil {
 		return err
 	}
 	_, device, _ := strings.Cut(of.point.name, ":")
 	name := l.batches.Interface(batch.Interface{
-		CapturePoint: l.agent.pointName(of.point.name), Name: device, Link: info.LinkType, OwnPorts: own, Ports: encoded,
+		CapturePoint: l.agent.pointName(of.point.name), Name: device, Link: info.LinkType, OwnPorts: true, Ports: encoded,
 	})
 	l.at = through{info.InterfaceIndex, info.LinkType, of.point, name}
 	return nil
@@ -333,7 +333,7 @@ func (l *livePump) watch() {
 
 // configure puts settings in force; for the pump's goroutine. After an error the old ones are, with nothing changed.
 func (l *livePump) configure(work context.Context, s *settings) error {
-	if _, _, err := s.encodedPorts(); err != nil {
+	if _, err := s.encodedPorts(); err != nil {
 		return err
 	}
 	if l.settings == nil || !s.sameCapture(l.settings) {

@@ -142,30 +142,26 @@ func (s *settings) sameCapture(other *settings) bool {
 }
 
 // walker returns the walker for the tunnel ports.
-func (s *settings) walker() *packet.Walker {
-	if s.ports == nil {
-		return packet.NewWalker(packet.DefaultOptions())
-	}
-	return packet.NewWalker(packet.Options{
-		VXLAN: ports(s.ports.GetVxlan()), Geneve: ports(s.ports.GetGeneve()), GTPU: ports(s.ports.GetGtpU()), Teredo: ports(s.ports.GetTeredo()),
-	})
-}
+func (s *settings) walker() *packet.Walker { return packet.NewWalker(packet.OptionsOf(s.ports)) }
 
-func ports(numbers []uint32) (ports []uint16) {
-	for _, n := range numbers {
-		ports = append(ports, uint16(n)) //nolint:gosec // validated
+// encodedPorts returns the tunnel ports as a batch's interfaces carry them: always, for where they are not told the
+// collector's own configuration says, which may be another.
+func (s *settings) encodedPorts() (string, error) {
+	told := s.ports
+	if told == nil {
+		known := packet.DefaultOptions()
+		told = &flowv1.TunnelPorts{Vxlan: wide(known.VXLAN), Geneve: wide(known.Geneve), GtpU: wide(known.GTPU), Teredo: wide(known.Teredo)}
 	}
-	return ports
-}
-
-// encodedPorts returns the tunnel ports as a batch's interfaces carry them.
-func (s *settings) encodedPorts() (own bool, encoded string, err error) {
-	if s.ports == nil {
-		return false, "", nil
-	}
-	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(s.ports)
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(told)
 	if err != nil {
-		return false, "", config.Wrong(config.FieldVXLANPorts, "encode tunnel ports: %w", err)
+		return "", config.Wrong(config.FieldVXLANPorts, "encode tunnel ports: %w", err)
 	}
-	return true, string(text), nil
+	return string(text), nil
+}
+
+func wide(ports []uint16) (all []uint32) {
+	for _, p := range ports {
+		all = append(all, uint32(p))
+	}
+	return all
 }
