@@ -224,7 +224,7 @@ func (p *Publisher) reconcile(ctx context.Context) error {
 	}
 	p.image, p.known, p.waiting = image, known, map[string]map[target]bool{}
 	p.o.Metrics.reconciles.Inc()
-	return p.publish(ctx, all, position, broken)
+	return p.publish(ctx, all, position, origin{broken: broken})
 }
 
 // stored reads what lies under the keys of daemons, and the keys that no value can be read from.
@@ -309,7 +309,7 @@ func (p *Publisher) apply(ctx context.Context, t change.Transaction) error {
 			p.o.Metrics.lateRows.Inc()
 		}
 	}
-	return p.publish(ctx, touched, t.Position, nil)
+	return p.publish(ctx, touched, t.Position, origin{operator: true})
 }
 
 // late publishes what waited for filters, as they are compiled.
@@ -320,7 +320,7 @@ func (p *Publisher) late(ctx context.Context) error {
 			p.mu.Lock()
 			touched := p.waiting[text]
 			delete(p.waiting, text)
-			err := p.publish(ctx, touched, p.position, nil)
+			err := p.publish(ctx, touched, p.position, origin{operator: true})
 			p.mu.Unlock()
 			if err != nil {
 				return err

@@ -287,6 +287,13 @@ func TestStatusesComeBack(t *testing.T) {
 	if err := w.db.QueryRowContext(w.ctx, `SELECT count(*) FROM agent_status WHERE name <> 'a1'`).Scan(&others); err != nil || others != 0 {
 		t.Errorf("%d statuses of others, %v", others, err)
 	}
+	// What a daemon has refused is tried again when its row is touched.
+	status.State, status.WantedRevision = configv1.ConfigState_CONFIG_STATE_FAILED, 1
+	put(w.keys.Status(config.RoleAgent, "a1"), status)
+	w.row("FAILED", `SELECT state FROM agent_status WHERE name = 'a1'`)
+	w.exec(`UPDATE agent_config SET name = name WHERE name = 'a1'`)
+	w.agent("a1", revision(2))
+	w.exec(`UPDATE agent_config SET name = name WHERE name = 'a1'`) // not refused: nothing to do
 	// A daemon that runs more than its key has gets more than that.
 	status.WantedRevision, status.RunningRevision = 70, 70
 	put(w.keys.Status(config.RoleAgent, "a1"), status)

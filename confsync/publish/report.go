@@ -101,6 +101,14 @@ func (r *reports) valid(name target) {
 	}
 }
 
+// failed tells whether a daemon has refused the revision that is published for it.
+func (r *reports) failed(name target, revision uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.last[name]
+	return s.GetState() == configv1.ConfigState_CONFIG_STATE_FAILED && s.GetWantedRevision() == revision
+}
+
 // invalid tells how many rows are wrong.
 func (r *reports) invalid() int {
 	r.mu.Lock()
@@ -226,5 +234,5 @@ func (p *Publisher) exceed(ctx context.Context, s *configv1.ConfigStatus) error 
 	known.revision, known.hash = newest, "" // another hash than any: it is published again
 	known.deleted = known.deleted || !there
 	p.known[name] = known
-	return p.publish(ctx, map[target]bool{name: true}, p.position, nil)
+	return p.publish(ctx, map[target]bool{name: true}, p.position, origin{})
 }

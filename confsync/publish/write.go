@@ -23,6 +23,12 @@ import (
 // errPending says that a filter is not compiled yet.
 var errPending = errors.New("filter is being compiled")
 
+// origin says why daemons are touched.
+type origin struct {
+	operator bool     // their rows, or their group's, were written
+	broken   []string // keys that no value can be read from
+}
+
 // write is one change on its way: what will be known once it is published.
 type write struct {
 	change confstore.Change
@@ -32,14 +38,16 @@ type write struct {
 }
 
 // publish brings the keys of the touched daemons up to date, and the position with them. The caller holds mu.
-func (p *Publisher) publish(ctx context.Context, touched map[target]bool, position change.Position, broken []string) error {
+//
+// A row that an operator has touched is published again, though nothing in it has changed, when its daemon has refused it.
+func (p *Publisher) publish(ctx context.Context, touched map[target]bool, position change.Position, how origin) error {
 	var writes []write
 	deletions := 0
-	for _, key := range broken { // nobody can use it
+	for _, key := range how.broken { // nobody can use it
 		writes = append(writes, write{change: confstore.Change{Key: key}})
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(touched), compareTargets) {
-		w, needed, err := p.prepare(name, position)
+		w, needed, err := p.prepare(name, position, how.operator)
 		if err != nil {
 			p.refuse(name, err)
 			continue
@@ -87,7 +95,7 @@ func (p *Publisher) hold(writes []write, deletions int) []write {
 }
 
 // prepare makes the value of a daemon's key. It is not needed where the key has it already.
-func (p *Publisher) prepare(name target, position change.Position) (w write, needed bool, err error) {
+func (p *Publisher) prepare(name target, position change.Position, operator bool) (w write, needed bool, err error) {
 	before, known := p.known[name]
 	row, others, ok := p.image.row(name)
 	if !ok {
@@ -115,7 +123,7 @@ func (p *Publisher) prepare(name target, position change.Position) (w write, nee
 	if err != nil {
 		return write{}, false, err
 	}
-	if known && !before.deleted && before.hash == w.next.hash {
+	if known && !before.deleted && before.hash == w.next.hash && !(operator && p.reports.failed(name, before.revision)) {
 		return write{}, false, nil
 	}
 	return w, true, nil
