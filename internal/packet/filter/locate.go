@@ -36,6 +36,10 @@ func (e *CompileError) Unwrap() error { return e.Err }
 // syntaxError is what libpcap says of text that its grammar does not have, wherever that shows.
 const syntaxError = "syntax error"
 
+// stop follows a text that is only tried: libpcap reads all that stands before it and then refuses the number, which is no
+// syntax error, so that its optimizer, slow beyond bounds (MaxText), never sees the text.
+const stop = " and port 4000000000"
+
 // locateFor bounds the search, for names in the text may be looked up again and again.
 const locateFor = time.Second
 
@@ -46,7 +50,11 @@ func locate(text string, cause error, compile func(string) error) int {
 	words := split(text)
 	deadline := time.Now().Add(locateFor)
 	fails := func(n int) bool { // the same is wrong with the beginning
-		err := compile(beginning(text, words, n) + closing(text, words, n))
+		end := closing(text, words, n)
+		if strings.HasPrefix(cause.Error(), "unknown ") { // shows while libpcap reads, so what follows need not be right
+			end += stop
+		}
+		err := compile(beginning(text, words, n) + end)
 		return err != nil && err.Error() == cause.Error()
 	}
 	if cause.Error() == syntaxError { // it is with every beginning that is not whole
@@ -154,7 +162,7 @@ func canGoOn(text string, words []word, n int, compile func(string) error) bool 
 		"", " tcp", " 80", " port 80", " host 1.1.1.1", " 1.1.1.1", " net 1.0.0.0", " 1.0.0.0/8", " 1:2:3:4:5:6", " proto 6", " multicast",
 		" = 0", " 0 = 0", " and tcp", " 1-2", " 8", "0", "] = 0", " = 0 and tcp", " data", " request", " in", " \\tcp", " src 1.1.1.1",
 	} {
-		if err := compile(start + more + end); err == nil || err.Error() != syntaxError {
+		if err := compile(start + more + end + stop); err == nil || err.Error() != syntaxError {
 			return true
 		}
 	}

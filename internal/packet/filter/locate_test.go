@@ -4,6 +4,7 @@ package filter_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -53,6 +54,27 @@ func TestCompileErrorsTellWhere(t *testing.T) {
 		}
 		if want != "" && !strings.Contains(err.Error(), "at character") {
 			t.Errorf("%v: does not tell", err)
+		}
+	}
+}
+
+// TestCompileErrorsBehindManyAlternatives holds the search away from libpcap's optimizer, which would take longer for
+// such a text than the search may.
+func TestCompileErrorsBehindManyAlternatives(t *testing.T) {
+	many := "port 1"
+	for port := 2; port <= 300; port++ {
+		many += fmt.Sprintf(" or port %d", port)
+	}
+	for text, want := range map[string]int{
+		many + " or tcp prot 80":         len(many + " or tcp "),
+		many + " or prt 80":              len(many + " or "),
+		many + " or port nosuch-service": len(many + " or port "),
+		"(" + many + " and":              len("(" + many + " and"),
+	} {
+		_, err := filter.Compile(text, packet.LinkEthernet)
+		wrong, ok := errors.AsType[*filter.CompileError](err)
+		if !ok || wrong.Offset != want {
+			t.Errorf("...%q: got %v, want the error at %d", text[len(many):], err, want)
 		}
 	}
 }
