@@ -127,7 +127,11 @@ func killEach(m *machine, setup string) {
 		m.waitReady(name)
 		m.eventually("the change is in force after the death of "+name, func() bool {
 			state, wanted, running := status()
-			return state == "APPLIED" && wanted == running && running > before
+			if state != "APPLIED" || wanted != running || running <= before {
+				return false
+			}
+			told := m.must(setup + `sonde agents | awk '$1 == "probe-7" { print $2, $6 }'`) // what the agent itself says, and not the tables
+			return told == fmt.Sprintf("connected %d\n", running)
 		})
 		traffic.start()
 		traffic.wait(50)
