@@ -104,7 +104,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger, reg *prometheus.
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(), connected: make([]atomic.Bool, config.Lanes), begun: make(chan struct{})}
+	a := &Agent{config: config, epoch: config.Epoch, ready: telemetry.NewReady(uplinkParts(config.Lanes)...), connected: make([]atomic.Bool, config.Lanes), begun: make(chan struct{})}
 	a.begin = sync.OnceFunc(func() { close(a.begun) })
 	a.sources = sources{opener: o.OpenCapture, filter: config.Filter, programs: map[packet.LinkType]compiled{}}
 	for a.epoch == 0 {
@@ -406,10 +406,20 @@ func (a *Agent) onState(lane uint32, connected bool, reason string) {
 			a.streams.Add(-1)
 		}
 	}
-	part := fmt.Sprintf("uplink %d", lane)
+	part := uplinkPart(lane)
 	if connected {
 		a.ready.Set(part)
 	} else {
 		a.ready.Unset(part, reason)
 	}
+}
+
+func uplinkPart(lane uint32) string { return fmt.Sprintf("uplink %d", lane) }
+
+// uplinkParts names what an agent waits for until it is ready.
+func uplinkParts(lanes int) (parts []string) {
+	for lane := range lanes {
+		parts = append(parts, uplinkPart(uint32(lane))) //nolint:gosec // few
+	}
+	return parts
 }

@@ -115,9 +115,13 @@ func (a *Agent) enforce(ctx context.Context, s *settings) error {
 		return err
 	}
 	a.spool.Resize(s.spoolBytes)
-	if before := a.running.Swap(s); !slices.Equal(before.collectors, s.collectors) {
-		for _, client := range a.uplinks {
+	before := a.running.Swap(s)
+	for _, client := range a.uplinks {
+		if !slices.Equal(before.collectors, s.collectors) {
 			client.Redirect(s.collectors)
+		}
+		if before.revision != s.revision || !slices.Equal(before.points, s.points) || before.filter != s.filter {
+			client.Refresh() // its Hello told of what was captured before
 		}
 	}
 	a.enforced = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,4 +174,27 @@ func TestProbe(t *testing.T) {
 	if err := uplink.Probe(ended, o, newAddress); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestRefreshBringsANewHello(t *testing.T) {
+	m := newMove(t)
+	m.options.Retry = retry.Policy{Initial: time.Millisecond, Max: time.Millisecond}
+	var revision atomic.Uint64
+	m.options.Hello = func() *ingestv1.Hello { return &ingestv1.Hello{ConfigRevision: revision.Load()} }
+	m.collector.Keep = 3 // acknowledged, and not yet durable
+	client, stop := m.run()
+	m.append(10, 100)
+	m.collector.Lane(t, epoch, 0, received(10))
+	for n := uint64(1); n <= 3; n++ {
+		revision.Store(n)
+		client.Refresh()
+		m.collector.Lane(t, epoch, 0, func(l uplinktest.Lane) bool { return l.Hellos[len(l.Hellos)-1].GetConfigRevision() == n })
+		m.append(5, 100)
+	}
+	l := m.collector.Lane(t, epoch, 0, received(25))
+	count(t, l, 1, 25) // none twice
+	if len(l.Hellos) != 4 {
+		t.Errorf("%d streams, want 4", len(l.Hellos))
+	}
+	stop()
 }

@@ -25,6 +25,7 @@ type stream struct {
 	client  *Client
 	address string
 	rpc     rpcStream
+	hello   uint64          // what Client.hello was before this stream's Hello was made
 	stop    <-chan struct{} // closed when a drain is wanted
 	events  chan struct{}   // room for one: something below has changed
 
@@ -62,7 +63,7 @@ func (c *Client) stream(ctx context.Context, stop <-chan struct{}, address strin
 	if err != nil {
 		return err
 	}
-	s := &stream{client: c, address: address, rpc: up, stop: stop, events: make(chan struct{}, 1)}
+	s := &stream{client: c, address: address, rpc: up, hello: c.hello(), stop: stop, events: make(chan struct{}, 1)}
 	if err := s.greet(ctx); err != nil {
 		if !late.Stop() {
 			err = fmt.Errorf("no welcome within %s: %w", welcomeTimeout, err)
@@ -170,7 +171,7 @@ func (s *stream) send(ctx context.Context) error {
 		switch {
 		case next.err != nil:
 			return ended(next.err)
-		case next.drain, fired(life.C):
+		case next.drain, fired(life.C), s.client.hello() != s.hello:
 			return s.finish(ctx, finishTimeout)
 		case stopping && s.client.drained():
 			return s.finish(ctx, goodbyeTimeout)

@@ -122,7 +122,8 @@ type Client struct {
 
 	mu        sync.Mutex // guards what follows
 	addresses []string
-	moved     chan struct{} // closed, and replaced, when the addresses change
+	hellos    uint64        // grows when Hello has changed
+	moved     chan struct{} // closed, and replaced, when any of them changes
 }
 
 // New returns a client. Nothing is dialed before Run.
@@ -150,8 +151,29 @@ func (c *Client) Redirect(addresses []string) {
 		return
 	}
 	c.addresses = slices.Clone(addresses)
+	c.move()
+}
+
+// Refresh says that Hello has something else to say than before, at any time. The stream under way ends in order, as after
+// its life, and the next one begins with the new Hello. Calls while there is none, or while it ends, cost nothing.
+func (c *Client) Refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hellos++
+	c.move()
+}
+
+// move wakes who waits for a change. The lock is held.
+func (c *Client) move() {
 	close(c.moved)
 	c.moved = make(chan struct{})
+}
+
+// hello counts the changes of Hello.
+func (c *Client) hello() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hellos
 }
 
 // wanted tells whether an address is one of the present ones, and what tells when that may change.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,15 @@ func TestInstallSaysWhatHappens(t *testing.T) {
 		}
 		ran++
 		output, err := m.bash(setup + e.command)
+		if strings.Contains(e.command, "sonde agents") { // an agent comes anew when its configuration has changed
+			m.eventually(fmt.Sprintf("line %d says %q", e.line, e.want), func() bool {
+				if err != nil || !slices.ContainsFunc(e.want, func(want string) bool { return !shows(output, want) }) {
+					return true
+				}
+				output, err = m.bash(setup + e.command)
+				return false
+			})
+		}
 		if _, failed := errors.AsType[*exec.ExitError](err); (err != nil) != failed || failed != (e.kind == "fails") {
 			t.Fatalf("line %d ended with %v\n%s\n%s", e.line, err, e.command, output)
 		}
@@ -117,20 +127,29 @@ func killEach(m *machine, setup string) {
 		m.waitReady(name)
 		m.eventually("the change is in force after the death of "+name, func() bool {
 			state, wanted, running := status()
-			return state == "APPLIED" && wanted == running && running > before
+			if state != "APPLIED" || wanted != running || running <= before {
+				return false
+			}
+			told := m.must(setup + `sonde agents | awk '$1 == "probe-7" { print $2, $6 }'`) // what the agent itself says, and not the tables
+			return told == fmt.Sprintf("connected %d\n", running)
 		})
 		traffic.start()
 		traffic.wait(50)
 		traffic.stop()
 		m.eventually("every session has its result after the death of "+name, settled)
 	}
-	packets := m.must(setup + `sonde results --json --limit 0 --filter 'start_time > "` + traffic.began.UTC().Format(time.RFC3339) + `"' |
-		jq -r '(.forward.packets | tonumber) + (.reverse.packets | tonumber)' | sort | uniq -c`)
-	if want := fmt.Sprintf("%d %d", traffic.sessions(), sessionPackets); strings.Join(strings.Fields(packets), " ") != want {
-		m.Errorf("sessions by packets: %s, want %s", packets, want)
+	kinds := m.must(setup + `sonde results --json --limit 0 --filter 'start_time > "` + traffic.began.UTC().Format(time.RFC3339) + `"' > results
+		jq -r '"\(.state) \((.forward.packets | tonumber) + (.reverse.packets | tonumber))"' results | sort | uniq -c
+		jq -r .session_id results | sort -u | wc -l
+		jq -r '"\(.client.address) \(.client.port)"' results | sort -u | wc -l`) // each session has a client of its own
+	n := traffic.sessions()
+	if want := fmt.Sprintf("%d RESULT_STATE_CLASSIFIED %d %d %d", n, sessionPackets, n, n); strings.Join(strings.Fields(kinds), " ") != want {
+		m.Errorf("results by state and packets, sessions, clients: %s, want %s", kinds, want)
 	}
-	if residual := m.must(setup + "sonde account --json | jq -r .total.residual"); residual != "0\n" {
-		m.Errorf("residual is %s", residual)
+	// What the agent's death could have cost was durable before, and no other may cost anything.
+	lost := m.must(setup + `sonde account --json | jq -c '.total | [.residual, .lost_crash, .rejected, .elsewhere, .spool.dropped, .spool.released, .counters.kernel_dropped]'`)
+	if want := `["0","0","0","0","0","0","0"]` + "\n"; lost != want {
+		m.Errorf("residual and losses are %s, want %s", lost, want)
 	}
 }
 

@@ -157,8 +157,16 @@ func (m *machine) spawn(cmd *exec.Cmd) *process {
 	return p
 }
 
-// end ends a process as an operator does, and wants it to end well.
+// end ends a process as an operator does, and wants it to exit with 0.
 func (m *machine) end(p *process) {
+	m.Helper()
+	if m.terminate(p); p.err != nil {
+		m.Errorf("%s ended with %v:\n%s", strings.Join(p.Args, " "), p.err, tailOf(p.log.String()))
+	}
+}
+
+// terminate sends SIGTERM and waits until the process has ended, however that was.
+func (m *machine) terminate(p *process) {
 	m.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		m.Fatal(err)
@@ -167,9 +175,6 @@ func (m *machine) end(p *process) {
 	case <-p.done:
 	case <-m.ctx.Done():
 		m.Fatalf("does not end: %s\n%s", strings.Join(p.Args, " "), tailOf(p.log.String()))
-	}
-	if p.err != nil && !isTerminated(p.err) { // etcd dies of the signal in the end, which systemd takes for well, too
-		m.Errorf("%s ended with %v:\n%s", strings.Join(p.Args, " "), p.err, tailOf(p.log.String()))
 	}
 }
 
@@ -236,7 +241,11 @@ func (m *machine) stop(name string) {
 	if unit == nil {
 		m.Fatalf("%s is not running", name)
 	}
-	m.end(unit)
+	m.terminate(unit)
+	// etcd closes everything and then sends itself the signal again, which systemd takes for a clean end, too. All others exit.
+	if clean := unit.err == nil || name == "sonde-etcd" && isTerminated(unit.err); !clean {
+		m.Errorf("%s ended with %v:\n%s", name, unit.err, tailOf(unit.log.String()))
+	}
 	delete(m.units, name)
 }
 
