@@ -30,6 +30,7 @@ type everything struct {
 	names    []string // by which other hosts call this machine
 	store    string   // etcd's address
 	log      telemetry.LogConfig
+	lastBoot string // of the agent that the tables know from before
 
 	agent     agent.Config
 	collector collector.Config

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,8 +17,10 @@ import (
 	"sonde.example/collector"
 	"sonde.example/confsync"
 	"sonde.example/inference"
+	"sonde.example/internal/config"
 	"sonde.example/internal/confstore/etcd/embedded"
 	"sonde.example/internal/mtls"
+	"sonde.example/internal/retry"
 	"sonde.example/internal/telemetry"
 )
 
@@ -28,6 +31,9 @@ func (e *everything) run(ctx context.Context) (err error) {
 	log, err := telemetry.NewLogger(e.err, e.log)
 	if err != nil {
 		return usageError{err}
+	}
+	if err := e.checkDevices(); err != nil {
+		return err
 	}
 	release, err := takeState(e.state)
 	if err != nil {
@@ -51,10 +57,80 @@ func (e *everything) run(ctx context.Context) (err error) {
 	if err := serves(s.over, conn); err != nil {
 		return unlessOver(s, err)
 	}
+	trouble, err := e.settled(s.over)
+	if err != nil {
+		return unlessOver(s, err)
+	}
 	if isTerminal(e.err) {
-		e.greet(time.Since(began))
+		e.greet(time.Since(began), trouble)
 	}
 	<-s.over.Done()
+	return nil
+}
+
+// settleFor is how long the agent may take to say what became of its row.
+const settleFor = 3 * time.Second
+
+// settled waits until the tables say what became of the agent's row, and returns what is wrong with it.
+func (e *everything) settled(ctx context.Context) (trouble string, err error) {
+	if e.agent.ConfigStore == "" {
+		return "", nil
+	}
+	t, err := confsync.OpenTables(ctx, e.database())
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, settleFor)
+	defer cancel()
+	for {
+		status, err := agentStatus(ctx, t)
+		switch {
+		case ctx.Err() != nil:
+			return "the agent has not said yet", nil
+		case err != nil:
+			return "", err
+		case status.Get("boot_id") == e.lastBoot:
+		case status.Get("state") == "APPLIED":
+			return "", nil
+		case status.Get("state") == "FAILED":
+			return status.Get("field") + ": " + status.Get("error"), nil
+		}
+		if retry.Sleep(ctx, lookEvery) != nil {
+			return "the agent has not said yet", nil
+		}
+	}
+}
+
+// agentStatus is what the tables say of the agent; nothing when it has never said anything.
+func agentStatus(ctx context.Context, t *confsync.Tables) (confsync.Record, error) {
+	all, err := t.Status(ctx, config.RoleAgent, agentName)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// checkDevices tells of a device that is not there; one that comes later is named in the agent's row.
+func (e *everything) checkDevices() error {
+	if len(e.files()) > 0 {
+		return nil
+	}
+	for _, device := range e.captures {
+		name := strings.TrimPrefix(device, config.SchemeAFPacket)
+		if _, err := net.InterfaceByName(name); err == nil {
+			continue
+		}
+		all, err := net.Interfaces()
+		if err != nil {
+			return fmt.Errorf("--capture: %w", err)
+		}
+		names := make([]string, len(all))
+		for i := range all {
+			names[i] = all[i].Name
+		}
+		return fmt.Errorf("--capture: there is no device %q; there are %s", printable(name), strings.Join(names, ", "))
+	}
 	return nil
 }
 

@@ -25,6 +25,11 @@ func (e *everything) seed(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	before, err := agentStatus(ctx, t)
+	if err != nil {
+		return err
+	}
+	e.lastBoot = before.Get("boot_id")
 	all, err := rows(ctx, t)
 	if err != nil {
 		return err
@@ -71,7 +76,11 @@ func (e *everything) stateFlag() string {
 }
 
 // greet tells who has just started it on a terminal what runs, and what to type next.
-func (e *everything) greet(took time.Duration) {
+func (e *everything) greet(took time.Duration, trouble string) {
+	capturing := e.capturing()
+	if trouble != "" {
+		capturing = "not yet: " + printable(trouble)
+	}
 	sudo := ""
 	program := os.Args[0] // as it was called, so that it can be typed again
 	if _, ok := service.Environment("SUDO_USER"); ok {
@@ -95,7 +104,7 @@ In another terminal:
   %[4]s config set %[6]s filter='tcp port 443'%[7]s
   %[8]ssqlite3 %[9]s "UPDATE agent_config SET filter = '' WHERE name = '%[6]s'"
 
-`, took.Seconds(), e.capturing(), e.state, program, flags, agentName, e.stateFlag(), sudo, quoted(e.path("config.db")))
+`, took.Seconds(), capturing, e.state, program, flags, agentName, e.stateFlag(), sudo, quoted(e.path("config.db")))
 }
 
 // capturing says what is captured, as far as it is known before the agent has answered.

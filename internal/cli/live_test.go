@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,8 +55,12 @@ func (m *machine) install() {
 
 func (a *everythingOn) start(args ...string) {
 	a.Helper()
+	if at := slices.Index(args, "--state"); at >= 0 {
+		a.state = args[at+1]
+	}
 	a.process = a.spawn(a.commandIn(a.network, "sonde", append([]string{"all"}, args...)...))
 	a.waitReadyIn(a.network, a.process, adminPorts("sonde-all")...)
+	a.eventually("the agent has said what became of its row", func() bool { return a.status("agent", "local").state != "" })
 }
 
 // restart ends it in order and starts it again with other arguments.

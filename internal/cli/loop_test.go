@@ -127,7 +127,8 @@ func TestOwnUplinkIsNeverSeen(t *testing.T) {
 	sent := c.end()
 	at := []string{"--collector", neighbourAddress + ":7443"}
 	m.end(agent)
-	if made := b.snap(); made < int(long/time.Second) {
+	// An agent whose connection breaks waits up to five seconds before the next one.
+	if made := b.snap(); made < int(long/(10*time.Second))+2 {
 		t.Errorf("only %d connections in %s", made, long)
 	}
 	m.eventually("everything is stored", func() bool { return m.total(".pending_sessions", at...) == "0" })
