@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -477,43 +475,6 @@ func TestAgentTakesDirectives(t *testing.T) {
 	settled(t, a.Ledger(), collector.Lane(t, 7, 0, now))
 	if c := a.Ledger().Lanes[0].Counters; c.GetAccepted() != 4 || c.GetCut() != uint64(len(frames)-4) {
 		t.Errorf("counters %v", c)
-	}
-}
-
-func TestAgentIsReadyOnceEachStreamIsOpen(t *testing.T) {
-	certificates := testenv.Certificates(t)
-	collector := uplinktest.New()
-	dial, _ := collector.Serve(t, testenv.Source(t, certificates.Service))
-	dials, connect := make(chan struct{}, 16), make(chan struct{})
-	c := configOf(t, certificates, pcapFile(t, sessions(3, 40)...))
-	c.Admin, c.Lanes = "127.0.0.1:0", 2
-	a, err := agent.Open(t.Context(), c, testenv.Log(t), prometheus.NewPedanticRegistry(), agent.Options{
-		Dialer: func(ctx context.Context, address string) (net.Conn, error) {
-			dials <- struct{}{}
-			<-connect
-			return dial(ctx, address)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(t.Context()) }()
-	<-dials // neither has failed yet, and neither is there
-	response, err := http.Get("http://" + a.Addr().String() + "/readyz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(response.Body)
-	if err := errors.Join(err, response.Body.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "uplink 0") || !strings.Contains(string(text), "uplink 1") {
-		t.Errorf("%d %s", response.StatusCode, text)
-	}
-	close(connect)
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }
 

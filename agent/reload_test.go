@@ -351,32 +351,6 @@ func TestTheLastGoodConfigurationIsEnoughToStart(t *testing.T) {
 	f.stop()
 }
 
-func TestAHelloTellsWhatIsInForce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		collector := uplinktest.New()
-		w.serve(map[string]*uplinktest.Collector{"collector.test:7443": collector})
-		f := w.start(w.store, "eth0")
-		collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool { return len(l.Hellos) == 1 })
-		for _, enabled := range []bool{true, false} {
-			want := []string{"afpacket:eth0"}
-			revision := w.publish(&configv1.AgentConfig{CapturePoints: want, Enabled: &enabled})
-			if !enabled {
-				want = nil
-			}
-			collector.Lane(t, 7, 0, func(l uplinktest.Lane) bool {
-				hello := l.Hellos[len(l.Hellos)-1]
-				var points []string
-				for _, p := range hello.GetCapturePoints() {
-					points = append(points, p.GetName())
-				}
-				return hello.GetConfigRevision() == revision && slices.Equal(points, want)
-			})
-		}
-		f.stop()
-	})
-}
-
 func TestADeletedConfigurationHasItsGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

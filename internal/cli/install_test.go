@@ -71,8 +71,8 @@ func checkout(t *testing.T, m *machine) {
 	}
 	library, _ := service.Environment("SONDE_ONNXRUNTIME")
 	tools := filepath.Dir(testenv.Service(t, "etcd"))
-	static := exec.Command("go", "build", "-o", filepath.Join(m.dir, "bin", "sonde-agent"), "./agent/cmd/sonde-agent")
-	static.Dir, static.Env = root, append(static.Environ(), "CGO_ENABLED=0")
+	static := exec.Command("env", "CGO_ENABLED=0", "go", "build", "-o", filepath.Join(m.dir, "bin", "sonde-agent"), "./agent/cmd/sonde-agent")
+	static.Dir = root
 	if err := errors.Join(
 		os.Chmod(m.dir, 0o755),
 		os.MkdirAll(filepath.Join(m.dir, "bin"), 0o755),
