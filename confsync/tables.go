@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sonde.example/confsync/change"
+	"sonde.example/confsync/publish"
 	"sonde.example/internal/config"
 )
 
@@ -167,6 +168,44 @@ func (t *Tables) Delete(ctx context.Context, table change.Table, name string) er
 func (t *Tables) Status(ctx context.Context, role, name string) ([]Record, error) {
 	return query(ctx, t.db, "SELECT * FROM agent_status WHERE (? = '' OR role = ?) AND (? = '' OR name = ?) ORDER BY role, name",
 		role, role, name, name)
+}
+
+// WantedHash returns the hash that a daemon's status has once it runs what its row asks for now; empty when the row is not
+// there, or is wrong, so that it will not run.
+func (t *Tables) WantedHash(ctx context.Context, role, name string) (string, error) {
+	table, key := change.ServiceConfig, role+"/"+name
+	if role == config.RoleAgent {
+		table, key = change.AgentConfig, name
+	}
+	row, err := t.Get(ctx, table, key)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	var over Record
+	if group := row.Get("group_name"); role == config.RoleAgent && group != "" {
+		over, err = t.Get(ctx, change.AgentGroup, group)
+		if errors.Is(err, ErrNotFound) {
+			return "", nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	hash, err := publish.Hash(role, over.columns(), row.columns())
+	if err != nil {
+		return "", nil //nolint:nilerr // the status says what is wrong
+	}
+	return hash, nil
+}
+
+// columns are the fields by name.
+func (r Record) columns() map[string]*string {
+	columns := map[string]*string{}
+	for _, f := range r {
+		columns[f.Name] = f.Value
+	}
+	return columns
 }
 
 // History returns up to limit rows of agent_history, newest first; role and name as in Status.

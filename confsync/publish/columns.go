@@ -191,3 +191,20 @@ func nameOf(row *change.Row) target {
 	}
 	return target{"", text("name")}
 }
+
+// Hash returns the hash of what a row asks of a daemon, its group's columns laid under it; nil when it has no group. An error
+// says what is wrong with it. Whether the filter compiles is not looked at.
+func Hash(role string, group, row map[string]*string) (string, error) {
+	if role == config.RoleAgent {
+		c, err := agentConfig(merge(group, row))
+		if err != nil {
+			return "", err
+		}
+		return config.HashAgent(c), nil
+	}
+	c, err := serviceConfig(role, row)
+	if err != nil {
+		return "", err
+	}
+	return config.HashService(c), nil
+}

@@ -127,6 +127,7 @@ type outcome struct {
 	LatencyMS *int64 `json:"latency_ms"`
 	FromCache bool   `json:"from_cache"`
 	Time      string `json:"status_time"`
+	Hash      string `json:"-"` // of what runs
 }
 
 // States of agent_status.
@@ -144,6 +145,7 @@ func outcomeOf(r confsync.Record) *outcome {
 	o := &outcome{
 		State: r.Get("state"), Wanted: max(number("revision_wanted"), number("revision")), Running: number("revision_running"),
 		Error: r.Get("error"), Field: r.Get("field"), Warning: r.Get("warning"), FromCache: number("from_cache") != 0, Time: r.Get("status_time"),
+		Hash: r.Get("hash"),
 	}
 	if latency, err := strconv.ParseInt(r.Get("latency_ms"), 10, 64); err == nil {
 		o.LatencyMS = &latency

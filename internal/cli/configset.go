@@ -125,6 +125,10 @@ const lookEvery = 20 * time.Millisecond
 // await waits for the answer to a change of the row, and tells it. It returns false when the change is not in force.
 func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tables, before row, columns map[string]*string) (bool, error) {
 	who := before.Kind + " " + printable(before.Name)
+	wanted, err := t.WantedHash(context.WithoutCancel(ctx), before.Kind, before.Name)
+	if err != nil {
+		return false, err
+	}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -133,10 +137,10 @@ func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tabl
 			return false, err
 		}
 		now := statusOf(statuses, before.Kind, before.Name)
-		if answered(before.Status, now) {
+		if answered(before.Status, now, wanted) {
 			return now.State == stateApplied, writeAnswer(out, who, now, columns)
 		}
-		if unchanged(before.Settings, columns) && now != nil {
+		if unchanged(before.Settings, columns) && now != nil && now.State != stateApplying {
 			_, err := fmt.Fprintf(out, "%s: nothing to change\n", who)
 			return now.State == stateApplied, errors.Join(err, writeAnswer(out, who, now, columns))
 		}
@@ -150,10 +154,14 @@ func (c *configFlags) await(ctx context.Context, out io.Writer, t *confsync.Tabl
 	}
 }
 
-// answered tells whether a status is the answer to what was changed since another one.
-func answered(before, now *outcome) bool {
-	if now == nil || now.State == stateApplying {
+// answered tells whether a status is the answer to what was changed since another one. In force is what has the wanted hash:
+// the answer to an earlier change may still be on its way.
+func answered(before, now *outcome, wanted string) bool {
+	switch {
+	case now == nil || now.State == stateApplying:
 		return false
+	case now.State == stateApplied:
+		return now.Hash == wanted
 	}
 	if before == nil || now.Wanted > before.Wanted {
 		return true

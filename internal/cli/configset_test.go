@@ -57,24 +57,27 @@ func TestAnswerShowsWhereAFilterIsWrong(t *testing.T) {
 }
 
 func TestAnsweredWaitsForTheChange(t *testing.T) {
-	old := &outcome{State: stateApplied, Wanted: 3, Time: "1"}
-	refused := &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "1"}
+	const wanted = "new"
+	old := &outcome{State: stateApplied, Wanted: 3, Time: "1", Hash: "old"}
+	refused := &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "1", Hash: "old"}
 	for name, test := range map[string]struct {
 		before, now *outcome
 		want        bool
 	}{
-		"nobody yet":              {nil, nil, false},
-		"first answer":            {nil, old, true},
-		"heard again":             {old, &outcome{State: stateApplied, Wanted: 3, Time: "61"}, false},
-		"at work":                 {old, &outcome{State: stateApplying, Wanted: 4, Time: "2"}, false},
-		"applied":                 {old, &outcome{State: stateApplied, Wanted: 4, Time: "2"}, true},
-		"refused by confsync":     {old, &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "2"}, true},
-		"refused again":           {refused, &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "2"}, true},
-		"the old refusal":         {refused, refused, false},
-		"back to what it was":     {refused, &outcome{State: stateApplied, Wanted: 3, Time: "2"}, true},
-		"refused for another one": {refused, &outcome{State: stateFailed, Wanted: 3, Error: "never", Time: "1"}, true},
+		"nobody yet":               {nil, nil, false},
+		"first answer":             {nil, &outcome{State: stateApplied, Wanted: 3, Hash: wanted}, true},
+		"answer to another change": {nil, old, false},
+		"heard again":              {old, &outcome{State: stateApplied, Wanted: 3, Time: "61", Hash: "old"}, false},
+		"at work":                  {old, &outcome{State: stateApplying, Wanted: 4, Time: "2", Hash: "old"}, false},
+		"the one before":           {old, &outcome{State: stateApplied, Wanted: 4, Time: "2", Hash: "between"}, false},
+		"applied":                  {old, &outcome{State: stateApplied, Wanted: 5, Time: "2", Hash: wanted}, true},
+		"refused by confsync":      {old, &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "2"}, true},
+		"refused again":            {refused, &outcome{State: stateFailed, Wanted: 3, Error: "no", Time: "2"}, true},
+		"the old refusal":          {refused, refused, false},
+		"back to what it was":      {refused, &outcome{State: stateApplied, Wanted: 3, Time: "2", Hash: wanted}, true},
+		"refused for another one":  {refused, &outcome{State: stateFailed, Wanted: 3, Error: "never", Time: "1"}, true},
 	} {
-		if got := answered(test.before, test.now); got != test.want {
+		if got := answered(test.before, test.now, wanted); got != test.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
