@@ -15,6 +15,7 @@ import (
 	configv1 "sonde.example/gen/go/sonde/config/v1"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 
+	"sonde.example/internal/packet"
 	"sonde.example/internal/packet/filter"
 )
 
@@ -27,8 +28,8 @@ const (
 	MaxSnapLength       = filter.SnapLength
 	MinSpoolBytes       = 8 << 20 // room for a few of the largest batches
 	MinFlowTableBytes   = 1 << 16
-	MaxBytes            = 1 << 40 // more memory than there is; guards sums against overflow
-	MaxTunnelPorts      = 16      // of each kind
+	MaxBytes            = 1 << 40               // more memory than there is; guards sums against overflow
+	MaxTunnelPorts      = packet.MaxTunnelPorts // of each kind
 	MinHandOverDeadline = 100 * time.Millisecond
 	MaxHandOverDeadline = time.Minute // durable lags by it, and spools must hold that much
 	MinSessionBytes     = 16 << 20    // twice a batch of 4 MiB for an agent, at least
