@@ -77,6 +77,8 @@ func table() rpc.Table {
 		queryv1.QueryService_GetResult_FullMethodName:         read,
 		queryv1.QueryService_WatchResults_FullMethodName:      read,
 		queryv1.QueryService_GetSessionPackets_FullMethodName: {mtls.RoleOperator}, // payload is personal data
+		queryv1.QueryService_LabelSession_FullMethodName:      {mtls.RoleOperator},
+		queryv1.QueryService_ListCorrections_FullMethodName:   {mtls.RoleOperator}, // payload, too
 		fleetv1.FleetService_ListAgents_FullMethodName:        read,
 		fleetv1.FleetService_GetLedger_FullMethodName:         read,
 	}

@@ -30,6 +30,8 @@ func table() rpc.Table {
 		kservev2.GRPCInferenceService_RepositoryModelUnload_FullMethodName: operators,
 		inferencev1.ClassifierService_GetModel_FullMethodName:              readers,
 		inferencev1.ClassifierService_Classify_FullMethodName:              callers,
+		inferencev1.ClassifierService_GetDrift_FullMethodName:              readers,
+		inferencev1.ClassifierService_ClassifyStream_FullMethodName:        callers,
 		inferencev1.ClassifierService_Explain_FullMethodName:               operators,
 	}
 }

@@ -1125,7 +1125,9 @@ type Classification struct {
 	// Name of the model.
 	Model string `protobuf:"bytes,7,opt,name=model,proto3" json:"model,omitempty"`
 	// Version of the model.
-	ModelVersion  string `protobuf:"bytes,8,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
+	ModelVersion string `protobuf:"bytes,8,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
+	// The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+	Weak          bool `protobuf:"varint,9,opt,name=weak,proto3" json:"weak,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1216,6 +1218,13 @@ func (x *Classification) GetModelVersion() string {
 	return ""
 }
 
+func (x *Classification) GetWeak() bool {
+	if x != nil {
+		return x.Weak
+	}
+	return false
+}
+
 // Handshake is what the head says in clear about who talks to whom.
 type Handshake struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1230,7 +1239,13 @@ type Handshake struct {
 	// QUIC version of the client's first packet, for example "1" or "2". Empty when it is not QUIC.
 	QuicVersion string `protobuf:"bytes,5,opt,name=quic_version,json=quicVersion,proto3" json:"quic_version,omitempty"`
 	// Cipher suite chosen by the server, as its IANA number in hexadecimal, for example "0x1301".
-	TlsCipher     string `protobuf:"bytes,6,opt,name=tls_cipher,json=tlsCipher,proto3" json:"tls_cipher,omitempty"`
+	TlsCipher string `protobuf:"bytes,6,opt,name=tls_cipher,json=tlsCipher,proto3" json:"tls_cipher,omitempty"`
+	// First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+	DnsName string `protobuf:"bytes,7,opt,name=dns_name,json=dnsName,proto3" json:"dns_name,omitempty"`
+	// Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+	SshClient string `protobuf:"bytes,8,opt,name=ssh_client,json=sshClient,proto3" json:"ssh_client,omitempty"`
+	// Identification line of the SSH server. Empty when none was seen.
+	SshServer     string `protobuf:"bytes,9,opt,name=ssh_server,json=sshServer,proto3" json:"ssh_server,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1303,6 +1318,27 @@ func (x *Handshake) GetQuicVersion() string {
 func (x *Handshake) GetTlsCipher() string {
 	if x != nil {
 		return x.TlsCipher
+	}
+	return ""
+}
+
+func (x *Handshake) GetDnsName() string {
+	if x != nil {
+		return x.DnsName
+	}
+	return ""
+}
+
+func (x *Handshake) GetSshClient() string {
+	if x != nil {
+		return x.SshClient
+	}
+	return ""
+}
+
+func (x *Handshake) GetSshServer() string {
+	if x != nil {
+		return x.SshServer
 	}
 	return ""
 }
@@ -1390,7 +1426,7 @@ const file_sonde_flow_v1_flow_proto_rawDesc = "" +
 	"\x13handed_over_time_ns\x18\x0e \x01(\x10R\x10handedOverTimeNs\"=\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
-	"\vprobability\x18\x02 \x01(\x02R\vprobability\"\xfb\x01\n" +
+	"\vprobability\x18\x02 \x01(\x02R\vprobability\"\x8f\x02\n" +
 	"\x0eClassification\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x1a\n" +
 	"\bcategory\x18\x02 \x01(\tR\bcategory\x12 \n" +
@@ -1399,7 +1435,8 @@ const file_sonde_flow_v1_flow_proto_rawDesc = "" +
 	"\apackets\x18\x05 \x01(\rR\apackets\x12&\n" +
 	"\x03top\x18\x06 \x03(\v2\x14.sonde.flow.v1.LabelR\x03top\x12\x14\n" +
 	"\x05model\x18\a \x01(\tR\x05model\x12#\n" +
-	"\rmodel_version\x18\b \x01(\tR\fmodelVersion\"\xb5\x01\n" +
+	"\rmodel_version\x18\b \x01(\tR\fmodelVersion\x12\x12\n" +
+	"\x04weak\x18\t \x01(\bR\x04weak\"\x8e\x02\n" +
 	"\tHandshake\x12\x1f\n" +
 	"\vserver_name\x18\x01 \x01(\tR\n" +
 	"serverName\x12\x12\n" +
@@ -1409,7 +1446,12 @@ const file_sonde_flow_v1_flow_proto_rawDesc = "" +
 	"\x03ja4\x18\x04 \x01(\tR\x03ja4\x12!\n" +
 	"\fquic_version\x18\x05 \x01(\tR\vquicVersion\x12\x1d\n" +
 	"\n" +
-	"tls_cipher\x18\x06 \x01(\tR\ttlsCipher*\xb6\x01\n" +
+	"tls_cipher\x18\x06 \x01(\tR\ttlsCipher\x12\x19\n" +
+	"\bdns_name\x18\a \x01(\tR\adnsName\x12\x1d\n" +
+	"\n" +
+	"ssh_client\x18\b \x01(\tR\tsshClient\x12\x1d\n" +
+	"\n" +
+	"ssh_server\x18\t \x01(\tR\tsshServer*\xb6\x01\n" +
 	"\n" +
 	"TunnelKind\x12\x1b\n" +
 	"\x17TUNNEL_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +

@@ -26,6 +26,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Priority says which of two requests that wait is run first.
+type Priority int32
+
+const (
+	// Interactive.
+	Priority_PRIORITY_UNSPECIFIED Priority = 0
+	// Somebody waits for the answer.
+	Priority_PRIORITY_INTERACTIVE Priority = 1
+	// Runs when nothing interactive waits.
+	Priority_PRIORITY_BULK Priority = 2
+)
+
+// Enum value maps for Priority.
+var (
+	Priority_name = map[int32]string{
+		0: "PRIORITY_UNSPECIFIED",
+		1: "PRIORITY_INTERACTIVE",
+		2: "PRIORITY_BULK",
+	}
+	Priority_value = map[string]int32{
+		"PRIORITY_UNSPECIFIED": 0,
+		"PRIORITY_INTERACTIVE": 1,
+		"PRIORITY_BULK":        2,
+	}
+)
+
+func (x Priority) Enum() *Priority {
+	p := new(Priority)
+	*p = x
+	return p
+}
+
+func (x Priority) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Priority) Descriptor() protoreflect.EnumDescriptor {
+	return file_sonde_inference_v1_inference_proto_enumTypes[0].Descriptor()
+}
+
+func (Priority) Type() protoreflect.EnumType {
+	return &file_sonde_inference_v1_inference_proto_enumTypes[0]
+}
+
+func (x Priority) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Priority.Descriptor instead.
+func (Priority) EnumDescriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{0}
+}
+
 // Session is the head of a session without addresses, ports and headers.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -139,7 +192,9 @@ type ClassifyRequest struct {
 	// At most 4096.
 	Sessions []*Session `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// How many labels to return for each, 1 to 20. Zero: 5.
-	TopK          uint32 `protobuf:"varint,5,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
+	TopK uint32 `protobuf:"varint,5,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
+	// Whether it goes before bulk. Unspecified: interactive.
+	Priority      Priority `protobuf:"varint,6,opt,name=priority,proto3,enum=sonde.inference.v1.Priority" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +262,13 @@ func (x *ClassifyRequest) GetTopK() uint32 {
 		return x.TopK
 	}
 	return 0
+}
+
+func (x *ClassifyRequest) GetPriority() Priority {
+	if x != nil {
+		return x.Priority
+	}
+	return Priority_PRIORITY_UNSPECIFIED
 }
 
 // ClassifyResponse answers it.
@@ -291,6 +353,203 @@ func (x *ClassifyResponse) GetClassifications() []*v1.Classification {
 	return nil
 }
 
+// ClassifyStreamRequest is one request of a stream.
+type ClassifyStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request. Its id tells which answer belongs to it, beside the order.
+	Request       *ClassifyRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassifyStreamRequest) Reset() {
+	*x = ClassifyStreamRequest{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassifyStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassifyStreamRequest) ProtoMessage() {}
+
+func (x *ClassifyStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassifyStreamRequest.ProtoReflect.Descriptor instead.
+func (*ClassifyStreamRequest) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ClassifyStreamRequest) GetRequest() *ClassifyRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// ClassifyStreamResponse answers one request of a stream.
+type ClassifyStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What came of it.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*ClassifyStreamResponse_Response
+	//	*ClassifyStreamResponse_Error
+	Outcome       isClassifyStreamResponse_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassifyStreamResponse) Reset() {
+	*x = ClassifyStreamResponse{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassifyStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassifyStreamResponse) ProtoMessage() {}
+
+func (x *ClassifyStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassifyStreamResponse.ProtoReflect.Descriptor instead.
+func (*ClassifyStreamResponse) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ClassifyStreamResponse) GetOutcome() isClassifyStreamResponse_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *ClassifyStreamResponse) GetResponse() *ClassifyResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*ClassifyStreamResponse_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *ClassifyStreamResponse) GetError() *ClassifyError {
+	if x != nil {
+		if x, ok := x.Outcome.(*ClassifyStreamResponse_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isClassifyStreamResponse_Outcome interface {
+	isClassifyStreamResponse_Outcome()
+}
+
+type ClassifyStreamResponse_Response struct {
+	// The classifications.
+	Response *ClassifyResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type ClassifyStreamResponse_Error struct {
+	// Why there are none.
+	Error *ClassifyError `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ClassifyStreamResponse_Response) isClassifyStreamResponse_Outcome() {}
+
+func (*ClassifyStreamResponse_Error) isClassifyStreamResponse_Outcome() {}
+
+// ClassifyError says why a request of a stream failed.
+type ClassifyError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// A google.rpc.Code, the one that Classify would have ended with.
+	Code uint32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// What was wrong, naming the field.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassifyError) Reset() {
+	*x = ClassifyError{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassifyError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassifyError) ProtoMessage() {}
+
+func (x *ClassifyError) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassifyError.ProtoReflect.Descriptor instead.
+func (*ClassifyError) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ClassifyError) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ClassifyError) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *ClassifyError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // GetModelRequest asks for a model.
 type GetModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -304,7 +563,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[3]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +575,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[3]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +588,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{3}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetModelRequest) GetModel() string {
@@ -352,14 +611,18 @@ type ModelLabel struct {
 	// As in classifications.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What such sessions are for.
-	Category      string `protobuf:"bytes,2,opt,name=category,proto3" json:"category,omitempty"`
+	Category string `protobuf:"bytes,2,opt,name=category,proto3" json:"category,omitempty"`
+	// Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+	Weak bool `protobuf:"varint,3,opt,name=weak,proto3" json:"weak,omitempty"`
+	// Probability below which the model abstains from this label, 0 to 1.
+	UnknownBelow  float32 `protobuf:"fixed32,4,opt,name=unknown_below,json=unknownBelow,proto3" json:"unknown_below,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ModelLabel) Reset() {
 	*x = ModelLabel{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[4]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +634,7 @@ func (x *ModelLabel) String() string {
 func (*ModelLabel) ProtoMessage() {}
 
 func (x *ModelLabel) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[4]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +647,7 @@ func (x *ModelLabel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelLabel.ProtoReflect.Descriptor instead.
 func (*ModelLabel) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{4}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ModelLabel) GetName() string {
@@ -399,6 +662,20 @@ func (x *ModelLabel) GetCategory() string {
 		return x.Category
 	}
 	return ""
+}
+
+func (x *ModelLabel) GetWeak() bool {
+	if x != nil {
+		return x.Weak
+	}
+	return false
+}
+
+func (x *ModelLabel) GetUnknownBelow() float32 {
+	if x != nil {
+		return x.UnknownBelow
+	}
+	return 0
 }
 
 // GetModelResponse tells what is loaded.
@@ -417,14 +694,20 @@ type GetModelResponse struct {
 	// What training printed: validation figures, as JSON.
 	MetricsJson string `protobuf:"bytes,6,opt,name=metrics_json,json=metricsJson,proto3" json:"metrics_json,omitempty"`
 	// When it was made.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The model's card, as Markdown. Empty when it carries none.
+	Card string `protobuf:"bytes,8,opt,name=card,proto3" json:"card,omitempty"`
+	// The feature schema, as JSON.
+	SchemaJson string `protobuf:"bytes,9,opt,name=schema_json,json=schemaJson,proto3" json:"schema_json,omitempty"`
+	// SHA-256 of the model's file, hexadecimal.
+	Sha256        string `protobuf:"bytes,10,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[5]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +719,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[5]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +732,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{5}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetModelResponse) GetModel() string {
@@ -501,6 +784,27 @@ func (x *GetModelResponse) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetModelResponse) GetCard() string {
+	if x != nil {
+		return x.Card
+	}
+	return ""
+}
+
+func (x *GetModelResponse) GetSchemaJson() string {
+	if x != nil {
+		return x.SchemaJson
+	}
+	return ""
+}
+
+func (x *GetModelResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 // ExplainRequest asks what one classification rests on.
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -516,7 +820,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[6]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +832,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[6]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +845,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{6}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExplainRequest) GetModel() string {
@@ -578,7 +882,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[7]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +894,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[7]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +907,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{7}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Contribution) GetPart() string {
@@ -633,7 +937,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[8]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +949,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sonde_inference_v1_inference_proto_msgTypes[8]
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +962,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{8}
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExplainResponse) GetClassification() *v1.Classification {
@@ -671,6 +975,271 @@ func (x *ExplainResponse) GetClassification() *v1.Classification {
 func (x *ExplainResponse) GetContributions() []*Contribution {
 	if x != nil {
 		return x.Contributions
+	}
+	return nil
+}
+
+// GetDriftRequest asks how far traffic has moved from what a model was trained on.
+type GetDriftRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the model. Empty: the server's default.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Version of the model. Empty: the one in force.
+	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDriftRequest) Reset() {
+	*x = GetDriftRequest{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDriftRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDriftRequest) ProtoMessage() {}
+
+func (x *GetDriftRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDriftRequest.ProtoReflect.Descriptor instead.
+func (*GetDriftRequest) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetDriftRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GetDriftRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// Drift is one quantity's distribution, as trained on and as seen.
+type Drift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is: a column of the feature schema, for example "meta: packets", or "confidence", "energy", "class".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Population stability index: the sum over bins of (seen - reference) * ln(seen / reference), with shares of at least
+	// 0.0001. Below 0.1 is little, above 0.25 is much by convention.
+	Psi float64 `protobuf:"fixed64,2,opt,name=psi,proto3" json:"psi,omitempty"`
+	// What the bins are: intervals for numbers, label names for classes. The last bin of a feature is "absent".
+	Bins []string `protobuf:"bytes,3,rep,name=bins,proto3" json:"bins,omitempty"`
+	// Share of each bin in training, 0 to 1.
+	Reference []float64 `protobuf:"fixed64,4,rep,packed,name=reference,proto3" json:"reference,omitempty"`
+	// Share of each bin in what was seen, 0 to 1.
+	Seen          []float64 `protobuf:"fixed64,5,rep,packed,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drift) Reset() {
+	*x = Drift{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drift) ProtoMessage() {}
+
+func (x *Drift) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
+func (*Drift) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Drift) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Drift) GetPsi() float64 {
+	if x != nil {
+		return x.Psi
+	}
+	return 0
+}
+
+func (x *Drift) GetBins() []string {
+	if x != nil {
+		return x.Bins
+	}
+	return nil
+}
+
+func (x *Drift) GetReference() []float64 {
+	if x != nil {
+		return x.Reference
+	}
+	return nil
+}
+
+func (x *Drift) GetSeen() []float64 {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+// GetDriftResponse tells it.
+type GetDriftResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Its version.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Sessions seen since start_time.
+	Sessions uint64 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Since when they are counted.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Share of sessions called unknown, 0 to 1.
+	UnknownRate float64 `protobuf:"fixed64,5,opt,name=unknown_rate,json=unknownRate,proto3" json:"unknown_rate,omitempty"`
+	// The same in training's validation.
+	ReferenceUnknownRate float64 `protobuf:"fixed64,6,opt,name=reference_unknown_rate,json=referenceUnknownRate,proto3" json:"reference_unknown_rate,omitempty"`
+	// The greatest first among features.
+	Features []*Drift `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	// Probability of the answered label.
+	Confidence *Drift `protobuf:"bytes,8,opt,name=confidence,proto3" json:"confidence,omitempty"`
+	// Energy.
+	Energy *Drift `protobuf:"bytes,9,opt,name=energy,proto3" json:"energy,omitempty"`
+	// Mix of the answered labels.
+	Classes       *Drift `protobuf:"bytes,10,opt,name=classes,proto3" json:"classes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDriftResponse) Reset() {
+	*x = GetDriftResponse{}
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDriftResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDriftResponse) ProtoMessage() {}
+
+func (x *GetDriftResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_inference_v1_inference_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDriftResponse.ProtoReflect.Descriptor instead.
+func (*GetDriftResponse) Descriptor() ([]byte, []int) {
+	return file_sonde_inference_v1_inference_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetDriftResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GetDriftResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetDriftResponse) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *GetDriftResponse) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *GetDriftResponse) GetUnknownRate() float64 {
+	if x != nil {
+		return x.UnknownRate
+	}
+	return 0
+}
+
+func (x *GetDriftResponse) GetReferenceUnknownRate() float64 {
+	if x != nil {
+		return x.ReferenceUnknownRate
+	}
+	return 0
+}
+
+func (x *GetDriftResponse) GetFeatures() []*Drift {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *GetDriftResponse) GetConfidence() *Drift {
+	if x != nil {
+		return x.Confidence
+	}
+	return nil
+}
+
+func (x *GetDriftResponse) GetEnergy() *Drift {
+	if x != nil {
+		return x.Energy
+	}
+	return nil
+}
+
+func (x *GetDriftResponse) GetClasses() *Drift {
+	if x != nil {
+		return x.Classes
 	}
 	return nil
 }
@@ -688,26 +1257,39 @@ const file_sonde_inference_v1_inference_proto_rawDesc = "" +
 	"\agaps_us\x18\x04 \x03(\rR\x06gapsUs\x12#\n" +
 	"\rreverse_empty\x18\x05 \x03(\rR\freverseEmpty\x12'\n" +
 	"\x0fforward_payload\x18\x06 \x01(\fR\x0eforwardPayload\x12'\n" +
-	"\x0freverse_payload\x18\a \x01(\fR\x0ereversePayload\"\x9f\x01\n" +
+	"\x0freverse_payload\x18\a \x01(\fR\x0ereversePayload\"\xd9\x01\n" +
 	"\x0fClassifyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x127\n" +
 	"\bsessions\x18\x04 \x03(\v2\x1b.sonde.inference.v1.SessionR\bsessions\x12\x13\n" +
-	"\x05top_k\x18\x05 \x01(\rR\x04topK\"\xc0\x01\n" +
+	"\x05top_k\x18\x05 \x01(\rR\x04topK\x128\n" +
+	"\bpriority\x18\x06 \x01(\x0e2\x1c.sonde.inference.v1.PriorityR\bpriority\"\xc0\x01\n" +
 	"\x10ClassifyResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12#\n" +
 	"\rschema_sha256\x18\x04 \x01(\tR\fschemaSha256\x12G\n" +
-	"\x0fclassifications\x18\x05 \x03(\v2\x1d.sonde.flow.v1.ClassificationR\x0fclassifications\"A\n" +
+	"\x0fclassifications\x18\x05 \x03(\v2\x1d.sonde.flow.v1.ClassificationR\x0fclassifications\"V\n" +
+	"\x15ClassifyStreamRequest\x12=\n" +
+	"\arequest\x18\x01 \x01(\v2#.sonde.inference.v1.ClassifyRequestR\arequest\"\xa2\x01\n" +
+	"\x16ClassifyStreamResponse\x12B\n" +
+	"\bresponse\x18\x01 \x01(\v2$.sonde.inference.v1.ClassifyResponseH\x00R\bresponse\x129\n" +
+	"\x05error\x18\x02 \x01(\v2!.sonde.inference.v1.ClassifyErrorH\x00R\x05errorB\t\n" +
+	"\aoutcome\"M\n" +
+	"\rClassifyError\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\rR\x04code\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"A\n" +
 	"\x0fGetModelRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"<\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"u\n" +
 	"\n" +
 	"ModelLabel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
-	"\bcategory\x18\x02 \x01(\tR\bcategory\"\xa4\x02\n" +
+	"\bcategory\x18\x02 \x01(\tR\bcategory\x12\x12\n" +
+	"\x04weak\x18\x03 \x01(\bR\x04weak\x12#\n" +
+	"\runknown_below\x18\x04 \x01(\x02R\funknownBelow\"\xf1\x02\n" +
 	"\x10GetModelResponse\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x126\n" +
@@ -716,7 +1298,12 @@ const file_sonde_inference_v1_inference_proto_rawDesc = "" +
 	"\runknown_below\x18\x05 \x01(\x02R\funknownBelow\x12!\n" +
 	"\fmetrics_json\x18\x06 \x01(\tR\vmetricsJson\x12;\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"w\n" +
+	"createTime\x12\x12\n" +
+	"\x04card\x18\b \x01(\tR\x04card\x12\x1f\n" +
+	"\vschema_json\x18\t \x01(\tR\n" +
+	"schemaJson\x12\x16\n" +
+	"\x06sha256\x18\n" +
+	" \x01(\tR\x06sha256\"w\n" +
 	"\x0eExplainRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -726,11 +1313,41 @@ const file_sonde_inference_v1_inference_proto_rawDesc = "" +
 	"\x10probability_drop\x18\x02 \x01(\x02R\x0fprobabilityDrop\"\xa0\x01\n" +
 	"\x0fExplainResponse\x12E\n" +
 	"\x0eclassification\x18\x01 \x01(\v2\x1d.sonde.flow.v1.ClassificationR\x0eclassification\x12F\n" +
-	"\rcontributions\x18\x02 \x03(\v2 .sonde.inference.v1.ContributionR\rcontributions2\x95\x02\n" +
+	"\rcontributions\x18\x02 \x03(\v2 .sonde.inference.v1.ContributionR\rcontributions\"A\n" +
+	"\x0fGetDriftRequest\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"s\n" +
+	"\x05Drift\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03psi\x18\x02 \x01(\x01R\x03psi\x12\x12\n" +
+	"\x04bins\x18\x03 \x03(\tR\x04bins\x12\x1c\n" +
+	"\treference\x18\x04 \x03(\x01R\treference\x12\x12\n" +
+	"\x04seen\x18\x05 \x03(\x01R\x04seen\"\xcc\x03\n" +
+	"\x10GetDriftResponse\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\x04R\bsessions\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12!\n" +
+	"\funknown_rate\x18\x05 \x01(\x01R\vunknownRate\x124\n" +
+	"\x16reference_unknown_rate\x18\x06 \x01(\x01R\x14referenceUnknownRate\x125\n" +
+	"\bfeatures\x18\a \x03(\v2\x19.sonde.inference.v1.DriftR\bfeatures\x129\n" +
+	"\n" +
+	"confidence\x18\b \x01(\v2\x19.sonde.inference.v1.DriftR\n" +
+	"confidence\x121\n" +
+	"\x06energy\x18\t \x01(\v2\x19.sonde.inference.v1.DriftR\x06energy\x123\n" +
+	"\aclasses\x18\n" +
+	" \x01(\v2\x19.sonde.inference.v1.DriftR\aclasses*Q\n" +
+	"\bPriority\x12\x18\n" +
+	"\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n" +
+	"\rPRIORITY_BULK\x10\x022\xd9\x03\n" +
 	"\x11ClassifierService\x12U\n" +
-	"\bClassify\x12#.sonde.inference.v1.ClassifyRequest\x1a$.sonde.inference.v1.ClassifyResponse\x12U\n" +
+	"\bClassify\x12#.sonde.inference.v1.ClassifyRequest\x1a$.sonde.inference.v1.ClassifyResponse\x12k\n" +
+	"\x0eClassifyStream\x12).sonde.inference.v1.ClassifyStreamRequest\x1a*.sonde.inference.v1.ClassifyStreamResponse(\x010\x01\x12U\n" +
 	"\bGetModel\x12#.sonde.inference.v1.GetModelRequest\x1a$.sonde.inference.v1.GetModelResponse\x12R\n" +
-	"\aExplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponseB\xaf\x01B\x0eInferenceProtoP\x01Z3sonde.example/gen/go/sonde/inference/v1;inferencev1\xa2\x02\x03SIX\xaa\x02\x12Sonde.Inference.V1\xca\x02\x12Sonde\\Inference\\V1\xe2\x02\x1eSonde\\Inference\\V1\\GPBMetadata\xea\x02\x14Sonde::Inference::V1b\x06proto3"
+	"\aExplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponse\x12U\n" +
+	"\bGetDrift\x12#.sonde.inference.v1.GetDriftRequest\x1a$.sonde.inference.v1.GetDriftResponseB\xaf\x01B\x0eInferenceProtoP\x01Z3sonde.example/gen/go/sonde/inference/v1;inferencev1\xa2\x02\x03SIX\xaa\x02\x12Sonde.Inference.V1\xca\x02\x12Sonde\\Inference\\V1\xe2\x02\x1eSonde\\Inference\\V1\\GPBMetadata\xea\x02\x14Sonde::Inference::V1b\x06proto3"
 
 var (
 	file_sonde_inference_v1_inference_proto_rawDescOnce sync.Once
@@ -744,39 +1361,60 @@ func file_sonde_inference_v1_inference_proto_rawDescGZIP() []byte {
 	return file_sonde_inference_v1_inference_proto_rawDescData
 }
 
-var file_sonde_inference_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_sonde_inference_v1_inference_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_sonde_inference_v1_inference_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sonde_inference_v1_inference_proto_goTypes = []any{
-	(*Session)(nil),               // 0: sonde.inference.v1.Session
-	(*ClassifyRequest)(nil),       // 1: sonde.inference.v1.ClassifyRequest
-	(*ClassifyResponse)(nil),      // 2: sonde.inference.v1.ClassifyResponse
-	(*GetModelRequest)(nil),       // 3: sonde.inference.v1.GetModelRequest
-	(*ModelLabel)(nil),            // 4: sonde.inference.v1.ModelLabel
-	(*GetModelResponse)(nil),      // 5: sonde.inference.v1.GetModelResponse
-	(*ExplainRequest)(nil),        // 6: sonde.inference.v1.ExplainRequest
-	(*Contribution)(nil),          // 7: sonde.inference.v1.Contribution
-	(*ExplainResponse)(nil),       // 8: sonde.inference.v1.ExplainResponse
-	(*v1.Classification)(nil),     // 9: sonde.flow.v1.Classification
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(Priority)(0),                  // 0: sonde.inference.v1.Priority
+	(*Session)(nil),                // 1: sonde.inference.v1.Session
+	(*ClassifyRequest)(nil),        // 2: sonde.inference.v1.ClassifyRequest
+	(*ClassifyResponse)(nil),       // 3: sonde.inference.v1.ClassifyResponse
+	(*ClassifyStreamRequest)(nil),  // 4: sonde.inference.v1.ClassifyStreamRequest
+	(*ClassifyStreamResponse)(nil), // 5: sonde.inference.v1.ClassifyStreamResponse
+	(*ClassifyError)(nil),          // 6: sonde.inference.v1.ClassifyError
+	(*GetModelRequest)(nil),        // 7: sonde.inference.v1.GetModelRequest
+	(*ModelLabel)(nil),             // 8: sonde.inference.v1.ModelLabel
+	(*GetModelResponse)(nil),       // 9: sonde.inference.v1.GetModelResponse
+	(*ExplainRequest)(nil),         // 10: sonde.inference.v1.ExplainRequest
+	(*Contribution)(nil),           // 11: sonde.inference.v1.Contribution
+	(*ExplainResponse)(nil),        // 12: sonde.inference.v1.ExplainResponse
+	(*GetDriftRequest)(nil),        // 13: sonde.inference.v1.GetDriftRequest
+	(*Drift)(nil),                  // 14: sonde.inference.v1.Drift
+	(*GetDriftResponse)(nil),       // 15: sonde.inference.v1.GetDriftResponse
+	(*v1.Classification)(nil),      // 16: sonde.flow.v1.Classification
+	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
 }
 var file_sonde_inference_v1_inference_proto_depIdxs = []int32{
-	0,  // 0: sonde.inference.v1.ClassifyRequest.sessions:type_name -> sonde.inference.v1.Session
-	9,  // 1: sonde.inference.v1.ClassifyResponse.classifications:type_name -> sonde.flow.v1.Classification
-	4,  // 2: sonde.inference.v1.GetModelResponse.labels:type_name -> sonde.inference.v1.ModelLabel
-	10, // 3: sonde.inference.v1.GetModelResponse.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 4: sonde.inference.v1.ExplainRequest.session:type_name -> sonde.inference.v1.Session
-	9,  // 5: sonde.inference.v1.ExplainResponse.classification:type_name -> sonde.flow.v1.Classification
-	7,  // 6: sonde.inference.v1.ExplainResponse.contributions:type_name -> sonde.inference.v1.Contribution
-	1,  // 7: sonde.inference.v1.ClassifierService.Classify:input_type -> sonde.inference.v1.ClassifyRequest
-	3,  // 8: sonde.inference.v1.ClassifierService.GetModel:input_type -> sonde.inference.v1.GetModelRequest
-	6,  // 9: sonde.inference.v1.ClassifierService.Explain:input_type -> sonde.inference.v1.ExplainRequest
-	2,  // 10: sonde.inference.v1.ClassifierService.Classify:output_type -> sonde.inference.v1.ClassifyResponse
-	5,  // 11: sonde.inference.v1.ClassifierService.GetModel:output_type -> sonde.inference.v1.GetModelResponse
-	8,  // 12: sonde.inference.v1.ClassifierService.Explain:output_type -> sonde.inference.v1.ExplainResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	1,  // 0: sonde.inference.v1.ClassifyRequest.sessions:type_name -> sonde.inference.v1.Session
+	0,  // 1: sonde.inference.v1.ClassifyRequest.priority:type_name -> sonde.inference.v1.Priority
+	16, // 2: sonde.inference.v1.ClassifyResponse.classifications:type_name -> sonde.flow.v1.Classification
+	2,  // 3: sonde.inference.v1.ClassifyStreamRequest.request:type_name -> sonde.inference.v1.ClassifyRequest
+	3,  // 4: sonde.inference.v1.ClassifyStreamResponse.response:type_name -> sonde.inference.v1.ClassifyResponse
+	6,  // 5: sonde.inference.v1.ClassifyStreamResponse.error:type_name -> sonde.inference.v1.ClassifyError
+	8,  // 6: sonde.inference.v1.GetModelResponse.labels:type_name -> sonde.inference.v1.ModelLabel
+	17, // 7: sonde.inference.v1.GetModelResponse.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 8: sonde.inference.v1.ExplainRequest.session:type_name -> sonde.inference.v1.Session
+	16, // 9: sonde.inference.v1.ExplainResponse.classification:type_name -> sonde.flow.v1.Classification
+	11, // 10: sonde.inference.v1.ExplainResponse.contributions:type_name -> sonde.inference.v1.Contribution
+	17, // 11: sonde.inference.v1.GetDriftResponse.start_time:type_name -> google.protobuf.Timestamp
+	14, // 12: sonde.inference.v1.GetDriftResponse.features:type_name -> sonde.inference.v1.Drift
+	14, // 13: sonde.inference.v1.GetDriftResponse.confidence:type_name -> sonde.inference.v1.Drift
+	14, // 14: sonde.inference.v1.GetDriftResponse.energy:type_name -> sonde.inference.v1.Drift
+	14, // 15: sonde.inference.v1.GetDriftResponse.classes:type_name -> sonde.inference.v1.Drift
+	2,  // 16: sonde.inference.v1.ClassifierService.Classify:input_type -> sonde.inference.v1.ClassifyRequest
+	4,  // 17: sonde.inference.v1.ClassifierService.ClassifyStream:input_type -> sonde.inference.v1.ClassifyStreamRequest
+	7,  // 18: sonde.inference.v1.ClassifierService.GetModel:input_type -> sonde.inference.v1.GetModelRequest
+	10, // 19: sonde.inference.v1.ClassifierService.Explain:input_type -> sonde.inference.v1.ExplainRequest
+	13, // 20: sonde.inference.v1.ClassifierService.GetDrift:input_type -> sonde.inference.v1.GetDriftRequest
+	3,  // 21: sonde.inference.v1.ClassifierService.Classify:output_type -> sonde.inference.v1.ClassifyResponse
+	5,  // 22: sonde.inference.v1.ClassifierService.ClassifyStream:output_type -> sonde.inference.v1.ClassifyStreamResponse
+	9,  // 23: sonde.inference.v1.ClassifierService.GetModel:output_type -> sonde.inference.v1.GetModelResponse
+	12, // 24: sonde.inference.v1.ClassifierService.Explain:output_type -> sonde.inference.v1.ExplainResponse
+	15, // 25: sonde.inference.v1.ClassifierService.GetDrift:output_type -> sonde.inference.v1.GetDriftResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_sonde_inference_v1_inference_proto_init() }
@@ -784,18 +1422,23 @@ func file_sonde_inference_v1_inference_proto_init() {
 	if File_sonde_inference_v1_inference_proto != nil {
 		return
 	}
+	file_sonde_inference_v1_inference_proto_msgTypes[4].OneofWrappers = []any{
+		(*ClassifyStreamResponse_Response)(nil),
+		(*ClassifyStreamResponse_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sonde_inference_v1_inference_proto_rawDesc), len(file_sonde_inference_v1_inference_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      1,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_sonde_inference_v1_inference_proto_goTypes,
 		DependencyIndexes: file_sonde_inference_v1_inference_proto_depIdxs,
+		EnumInfos:         file_sonde_inference_v1_inference_proto_enumTypes,
 		MessageInfos:      file_sonde_inference_v1_inference_proto_msgTypes,
 	}.Build()
 	File_sonde_inference_v1_inference_proto = out.File

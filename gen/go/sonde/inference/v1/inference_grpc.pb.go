@@ -22,9 +22,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClassifierService_Classify_FullMethodName = "/sonde.inference.v1.ClassifierService/Classify"
-	ClassifierService_GetModel_FullMethodName = "/sonde.inference.v1.ClassifierService/GetModel"
-	ClassifierService_Explain_FullMethodName  = "/sonde.inference.v1.ClassifierService/Explain"
+	ClassifierService_Classify_FullMethodName       = "/sonde.inference.v1.ClassifierService/Classify"
+	ClassifierService_ClassifyStream_FullMethodName = "/sonde.inference.v1.ClassifierService/ClassifyStream"
+	ClassifierService_GetModel_FullMethodName       = "/sonde.inference.v1.ClassifierService/GetModel"
+	ClassifierService_Explain_FullMethodName        = "/sonde.inference.v1.ClassifierService/Explain"
+	ClassifierService_GetDrift_FullMethodName       = "/sonde.inference.v1.ClassifierService/GetDrift"
 )
 
 // ClassifierServiceClient is the client API for ClassifierService service.
@@ -37,10 +39,17 @@ type ClassifierServiceClient interface {
 	// once: RESOURCE_EXHAUSTED with RetryInfo; unknown model or version: NOT_FOUND; a session that contradicts itself:
 	// INVALID_ARGUMENT that names its field.
 	Classify(ctx context.Context, in *ClassifyRequest, opts ...grpc.CallOption) (*ClassifyResponse, error)
+	// ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+	// its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+	// Roles: service, operator.
+	ClassifyStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClassifyStreamRequest, ClassifyStreamResponse], error)
 	// GetModel tells what is loaded. Roles: service, operator, viewer.
 	GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*GetModelResponse, error)
 	// Explain says which parts of the head the classification rests on. Role: operator.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+	// A model without a reference: FAILED_PRECONDITION.
+	GetDrift(ctx context.Context, in *GetDriftRequest, opts ...grpc.CallOption) (*GetDriftResponse, error)
 }
 
 type classifierServiceClient struct {
@@ -60,6 +69,19 @@ func (c *classifierServiceClient) Classify(ctx context.Context, in *ClassifyRequ
 	}
 	return out, nil
 }
+
+func (c *classifierServiceClient) ClassifyStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ClassifyStreamRequest, ClassifyStreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClassifierService_ServiceDesc.Streams[0], ClassifierService_ClassifyStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ClassifyStreamRequest, ClassifyStreamResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClassifierService_ClassifyStreamClient = grpc.BidiStreamingClient[ClassifyStreamRequest, ClassifyStreamResponse]
 
 func (c *classifierServiceClient) GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*GetModelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -81,6 +103,16 @@ func (c *classifierServiceClient) Explain(ctx context.Context, in *ExplainReques
 	return out, nil
 }
 
+func (c *classifierServiceClient) GetDrift(ctx context.Context, in *GetDriftRequest, opts ...grpc.CallOption) (*GetDriftResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDriftResponse)
+	err := c.cc.Invoke(ctx, ClassifierService_GetDrift_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClassifierServiceServer is the server API for ClassifierService service.
 // All implementations must embed UnimplementedClassifierServiceServer
 // for forward compatibility.
@@ -91,10 +123,17 @@ type ClassifierServiceServer interface {
 	// once: RESOURCE_EXHAUSTED with RetryInfo; unknown model or version: NOT_FOUND; a session that contradicts itself:
 	// INVALID_ARGUMENT that names its field.
 	Classify(context.Context, *ClassifyRequest) (*ClassifyResponse, error)
+	// ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+	// its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+	// Roles: service, operator.
+	ClassifyStream(grpc.BidiStreamingServer[ClassifyStreamRequest, ClassifyStreamResponse]) error
 	// GetModel tells what is loaded. Roles: service, operator, viewer.
 	GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error)
 	// Explain says which parts of the head the classification rests on. Role: operator.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+	// A model without a reference: FAILED_PRECONDITION.
+	GetDrift(context.Context, *GetDriftRequest) (*GetDriftResponse, error)
 	mustEmbedUnimplementedClassifierServiceServer()
 }
 
@@ -108,11 +147,17 @@ type UnimplementedClassifierServiceServer struct{}
 func (UnimplementedClassifierServiceServer) Classify(context.Context, *ClassifyRequest) (*ClassifyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Classify not implemented")
 }
+func (UnimplementedClassifierServiceServer) ClassifyStream(grpc.BidiStreamingServer[ClassifyStreamRequest, ClassifyStreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method ClassifyStream not implemented")
+}
 func (UnimplementedClassifierServiceServer) GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetModel not implemented")
 }
 func (UnimplementedClassifierServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedClassifierServiceServer) GetDrift(context.Context, *GetDriftRequest) (*GetDriftResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDrift not implemented")
 }
 func (UnimplementedClassifierServiceServer) mustEmbedUnimplementedClassifierServiceServer() {}
 func (UnimplementedClassifierServiceServer) testEmbeddedByValue()                           {}
@@ -153,6 +198,13 @@ func _ClassifierService_Classify_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClassifierService_ClassifyStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ClassifierServiceServer).ClassifyStream(&grpc.GenericServerStream[ClassifyStreamRequest, ClassifyStreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClassifierService_ClassifyStreamServer = grpc.BidiStreamingServer[ClassifyStreamRequest, ClassifyStreamResponse]
+
 func _ClassifierService_GetModel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetModelRequest)
 	if err := dec(in); err != nil {
@@ -189,6 +241,24 @@ func _ClassifierService_Explain_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClassifierService_GetDrift_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDriftRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClassifierServiceServer).GetDrift(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClassifierService_GetDrift_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClassifierServiceServer).GetDrift(ctx, req.(*GetDriftRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClassifierService_ServiceDesc is the grpc.ServiceDesc for ClassifierService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -208,7 +278,18 @@ var ClassifierService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Explain",
 			Handler:    _ClassifierService_Explain_Handler,
 		},
+		{
+			MethodName: "GetDrift",
+			Handler:    _ClassifierService_GetDrift_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ClassifyStream",
+			Handler:       _ClassifierService_ClassifyStream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "sonde/inference/v1/inference.proto",
 }

@@ -15,6 +15,7 @@ import (
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	v1 "sonde.example/gen/go/sonde/flow/v1"
+	v11 "sonde.example/gen/go/sonde/inference/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -241,9 +242,11 @@ type Result struct {
 	// When this state of the result was stored.
 	StoreTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=store_time,json=storeTime,proto3" json:"store_time,omitempty"`
 	// Why classification failed; empty unless state is failed.
-	Failure       string `protobuf:"bytes,23,opt,name=failure,proto3" json:"failure,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failure string `protobuf:"bytes,23,opt,name=failure,proto3" json:"failure,omitempty"`
+	// What somebody said it really was; empty when nobody did.
+	CorrectedLabel string `protobuf:"bytes,24,opt,name=corrected_label,json=correctedLabel,proto3" json:"corrected_label,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
@@ -433,6 +436,13 @@ func (x *Result) GetStoreTime() *timestamppb.Timestamp {
 func (x *Result) GetFailure() string {
 	if x != nil {
 		return x.Failure
+	}
+	return ""
+}
+
+func (x *Result) GetCorrectedLabel() string {
+	if x != nil {
+		return x.CorrectedLabel
 	}
 	return ""
 }
@@ -846,17 +856,319 @@ func (x *GetSessionPacketsResponse) GetPcapng() []byte {
 	return nil
 }
 
+// Correction is what somebody says that a session really was. It outlives the session's result.
+type Correction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's id.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// What it was.
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// Identity in the certificate of who said so.
+	Author string `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
+	// When.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// What the model had said. Unset when there was no classification.
+	Classification *v1.Classification `protobuf:"bytes,5,opt,name=classification,proto3" json:"classification,omitempty"`
+	// The head without addresses, ports and headers, as a model is trained on.
+	Session       *v11.Session `protobuf:"bytes,6,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Correction) Reset() {
+	*x = Correction{}
+	mi := &file_sonde_query_v1_query_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Correction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Correction) ProtoMessage() {}
+
+func (x *Correction) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_query_v1_query_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Correction.ProtoReflect.Descriptor instead.
+func (*Correction) Descriptor() ([]byte, []int) {
+	return file_sonde_query_v1_query_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Correction) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *Correction) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Correction) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Correction) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Correction) GetClassification() *v1.Classification {
+	if x != nil {
+		return x.Classification
+	}
+	return nil
+}
+
+func (x *Correction) GetSession() *v11.Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// LabelSessionRequest says what a session was.
+type LabelSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// What it was, as the model names it or a new name. Empty removes the label that was stored.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelSessionRequest) Reset() {
+	*x = LabelSessionRequest{}
+	mi := &file_sonde_query_v1_query_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelSessionRequest) ProtoMessage() {}
+
+func (x *LabelSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_query_v1_query_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelSessionRequest.ProtoReflect.Descriptor instead.
+func (*LabelSessionRequest) Descriptor() ([]byte, []int) {
+	return file_sonde_query_v1_query_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LabelSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *LabelSessionRequest) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+// LabelSessionResponse holds what is stored now.
+type LabelSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The correction; unset when it was removed.
+	Correction    *Correction `protobuf:"bytes,1,opt,name=correction,proto3" json:"correction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelSessionResponse) Reset() {
+	*x = LabelSessionResponse{}
+	mi := &file_sonde_query_v1_query_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelSessionResponse) ProtoMessage() {}
+
+func (x *LabelSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_query_v1_query_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelSessionResponse.ProtoReflect.Descriptor instead.
+func (*LabelSessionResponse) Descriptor() ([]byte, []int) {
+	return file_sonde_query_v1_query_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LabelSessionResponse) GetCorrection() *Correction {
+	if x != nil {
+		return x.Correction
+	}
+	return nil
+}
+
+// ListCorrectionsRequest asks for a page.
+type ListCorrectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000. Zero: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCorrectionsRequest) Reset() {
+	*x = ListCorrectionsRequest{}
+	mi := &file_sonde_query_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCorrectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCorrectionsRequest) ProtoMessage() {}
+
+func (x *ListCorrectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_query_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCorrectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListCorrectionsRequest) Descriptor() ([]byte, []int) {
+	return file_sonde_query_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListCorrectionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCorrectionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListCorrectionsResponse is a page.
+type ListCorrectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first.
+	Corrections []*Correction `protobuf:"bytes,1,rep,name=corrections,proto3" json:"corrections,omitempty"`
+	// For the next page; empty when this was the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCorrectionsResponse) Reset() {
+	*x = ListCorrectionsResponse{}
+	mi := &file_sonde_query_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCorrectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCorrectionsResponse) ProtoMessage() {}
+
+func (x *ListCorrectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sonde_query_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCorrectionsResponse.ProtoReflect.Descriptor instead.
+func (*ListCorrectionsResponse) Descriptor() ([]byte, []int) {
+	return file_sonde_query_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListCorrectionsResponse) GetCorrections() []*Correction {
+	if x != nil {
+		return x.Corrections
+	}
+	return nil
+}
+
+func (x *ListCorrectionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_sonde_query_v1_query_proto protoreflect.FileDescriptor
 
 const file_sonde_query_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1asonde/query/v1/query.proto\x12\x0esonde.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\"8\n" +
+	"\x1asonde/query/v1/query.proto\x12\x0esonde.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\x1a\"sonde/inference/v1/inference.proto\"8\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\"9\n" +
 	"\aTraffic\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\xdb\a\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\x84\b\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x121\n" +
@@ -886,7 +1198,8 @@ const file_sonde_query_v1_query_proto_rawDesc = "" +
 	"\x06number\x18\x15 \x01(\x04R\x06number\x129\n" +
 	"\n" +
 	"store_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tstoreTime\x12\x18\n" +
-	"\afailure\x18\x17 \x01(\tR\afailure\"h\n" +
+	"\afailure\x18\x17 \x01(\tR\afailure\x12'\n" +
+	"\x0fcorrected_label\x18\x18 \x01(\tR\x0ecorrectedLabel\"h\n" +
 	"\x12ListResultsRequest\x12\x16\n" +
 	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -909,17 +1222,44 @@ const file_sonde_query_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"3\n" +
 	"\x19GetSessionPacketsResponse\x12\x16\n" +
-	"\x06pcapng\x18\x01 \x01(\fR\x06pcapng*{\n" +
+	"\x06pcapng\x18\x01 \x01(\fR\x06pcapng\"\x94\x02\n" +
+	"\n" +
+	"Correction\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\tR\x06author\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12E\n" +
+	"\x0eclassification\x18\x05 \x01(\v2\x1d.sonde.flow.v1.ClassificationR\x0eclassification\x125\n" +
+	"\asession\x18\x06 \x01(\v2\x1b.sonde.inference.v1.SessionR\asession\"J\n" +
+	"\x13LabelSessionRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\"R\n" +
+	"\x14LabelSessionResponse\x12:\n" +
+	"\n" +
+	"correction\x18\x01 \x01(\v2\x1a.sonde.query.v1.CorrectionR\n" +
+	"correction\"T\n" +
+	"\x16ListCorrectionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x7f\n" +
+	"\x17ListCorrectionsResponse\x12<\n" +
+	"\vcorrections\x18\x01 \x03(\v2\x1a.sonde.query.v1.CorrectionR\vcorrections\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*{\n" +
 	"\vResultState\x12\x1c\n" +
 	"\x18RESULT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17RESULT_STATE_CLASSIFIED\x10\x01\x12\x18\n" +
 	"\x14RESULT_STATE_COUNTED\x10\x02\x12\x17\n" +
-	"\x13RESULT_STATE_FAILED\x10\x032\xff\x02\n" +
+	"\x13RESULT_STATE_FAILED\x10\x032\xbe\x04\n" +
 	"\fQueryService\x12V\n" +
 	"\vListResults\x12\".sonde.query.v1.ListResultsRequest\x1a#.sonde.query.v1.ListResultsResponse\x12P\n" +
 	"\tGetResult\x12 .sonde.query.v1.GetResultRequest\x1a!.sonde.query.v1.GetResultResponse\x12[\n" +
 	"\fWatchResults\x12#.sonde.query.v1.WatchResultsRequest\x1a$.sonde.query.v1.WatchResultsResponse0\x01\x12h\n" +
-	"\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponseB\x93\x01B\n" +
+	"\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponse\x12Y\n" +
+	"\fLabelSession\x12#.sonde.query.v1.LabelSessionRequest\x1a$.sonde.query.v1.LabelSessionResponse\x12b\n" +
+	"\x0fListCorrections\x12&.sonde.query.v1.ListCorrectionsRequest\x1a'.sonde.query.v1.ListCorrectionsResponseB\x93\x01B\n" +
 	"QueryProtoP\x01Z+sonde.example/gen/go/sonde/query/v1;queryv1\xa2\x02\x03SQX\xaa\x02\x0eSonde.Query.V1\xca\x02\x0eSonde\\Query\\V1\xe2\x02\x1aSonde\\Query\\V1\\GPBMetadata\xea\x02\x10Sonde::Query::V1b\x06proto3"
 
 var (
@@ -935,7 +1275,7 @@ func file_sonde_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_sonde_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sonde_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_sonde_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_sonde_query_v1_query_proto_goTypes = []any{
 	(ResultState)(0),                  // 0: sonde.query.v1.ResultState
 	(*Endpoint)(nil),                  // 1: sonde.query.v1.Endpoint
@@ -949,43 +1289,58 @@ var file_sonde_query_v1_query_proto_goTypes = []any{
 	(*WatchResultsResponse)(nil),      // 9: sonde.query.v1.WatchResultsResponse
 	(*GetSessionPacketsRequest)(nil),  // 10: sonde.query.v1.GetSessionPacketsRequest
 	(*GetSessionPacketsResponse)(nil), // 11: sonde.query.v1.GetSessionPacketsResponse
-	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
-	(v1.EndReason)(0),                 // 13: sonde.flow.v1.EndReason
-	(*v1.Classification)(nil),         // 14: sonde.flow.v1.Classification
-	(*v1.Handshake)(nil),              // 15: sonde.flow.v1.Handshake
-	(*v1.Evidence)(nil),               // 16: sonde.flow.v1.Evidence
-	(*v1.Scope)(nil),                  // 17: sonde.flow.v1.Scope
+	(*Correction)(nil),                // 12: sonde.query.v1.Correction
+	(*LabelSessionRequest)(nil),       // 13: sonde.query.v1.LabelSessionRequest
+	(*LabelSessionResponse)(nil),      // 14: sonde.query.v1.LabelSessionResponse
+	(*ListCorrectionsRequest)(nil),    // 15: sonde.query.v1.ListCorrectionsRequest
+	(*ListCorrectionsResponse)(nil),   // 16: sonde.query.v1.ListCorrectionsResponse
+	(*timestamppb.Timestamp)(nil),     // 17: google.protobuf.Timestamp
+	(v1.EndReason)(0),                 // 18: sonde.flow.v1.EndReason
+	(*v1.Classification)(nil),         // 19: sonde.flow.v1.Classification
+	(*v1.Handshake)(nil),              // 20: sonde.flow.v1.Handshake
+	(*v1.Evidence)(nil),               // 21: sonde.flow.v1.Evidence
+	(*v1.Scope)(nil),                  // 22: sonde.flow.v1.Scope
+	(*v11.Session)(nil),               // 23: sonde.inference.v1.Session
 }
 var file_sonde_query_v1_query_proto_depIdxs = []int32{
 	0,  // 0: sonde.query.v1.Result.state:type_name -> sonde.query.v1.ResultState
-	12, // 1: sonde.query.v1.Result.start_time:type_name -> google.protobuf.Timestamp
-	12, // 2: sonde.query.v1.Result.end_time:type_name -> google.protobuf.Timestamp
+	17, // 1: sonde.query.v1.Result.start_time:type_name -> google.protobuf.Timestamp
+	17, // 2: sonde.query.v1.Result.end_time:type_name -> google.protobuf.Timestamp
 	1,  // 3: sonde.query.v1.Result.client:type_name -> sonde.query.v1.Endpoint
 	1,  // 4: sonde.query.v1.Result.server:type_name -> sonde.query.v1.Endpoint
 	2,  // 5: sonde.query.v1.Result.forward:type_name -> sonde.query.v1.Traffic
 	2,  // 6: sonde.query.v1.Result.reverse:type_name -> sonde.query.v1.Traffic
-	13, // 7: sonde.query.v1.Result.end_reason:type_name -> sonde.flow.v1.EndReason
-	14, // 8: sonde.query.v1.Result.classification:type_name -> sonde.flow.v1.Classification
-	15, // 9: sonde.query.v1.Result.handshake:type_name -> sonde.flow.v1.Handshake
-	16, // 10: sonde.query.v1.Result.evidence:type_name -> sonde.flow.v1.Evidence
-	17, // 11: sonde.query.v1.Result.scope:type_name -> sonde.flow.v1.Scope
-	12, // 12: sonde.query.v1.Result.store_time:type_name -> google.protobuf.Timestamp
+	18, // 7: sonde.query.v1.Result.end_reason:type_name -> sonde.flow.v1.EndReason
+	19, // 8: sonde.query.v1.Result.classification:type_name -> sonde.flow.v1.Classification
+	20, // 9: sonde.query.v1.Result.handshake:type_name -> sonde.flow.v1.Handshake
+	21, // 10: sonde.query.v1.Result.evidence:type_name -> sonde.flow.v1.Evidence
+	22, // 11: sonde.query.v1.Result.scope:type_name -> sonde.flow.v1.Scope
+	17, // 12: sonde.query.v1.Result.store_time:type_name -> google.protobuf.Timestamp
 	3,  // 13: sonde.query.v1.ListResultsResponse.results:type_name -> sonde.query.v1.Result
 	3,  // 14: sonde.query.v1.GetResultResponse.result:type_name -> sonde.query.v1.Result
 	3,  // 15: sonde.query.v1.WatchResultsResponse.result:type_name -> sonde.query.v1.Result
-	4,  // 16: sonde.query.v1.QueryService.ListResults:input_type -> sonde.query.v1.ListResultsRequest
-	6,  // 17: sonde.query.v1.QueryService.GetResult:input_type -> sonde.query.v1.GetResultRequest
-	8,  // 18: sonde.query.v1.QueryService.WatchResults:input_type -> sonde.query.v1.WatchResultsRequest
-	10, // 19: sonde.query.v1.QueryService.GetSessionPackets:input_type -> sonde.query.v1.GetSessionPacketsRequest
-	5,  // 20: sonde.query.v1.QueryService.ListResults:output_type -> sonde.query.v1.ListResultsResponse
-	7,  // 21: sonde.query.v1.QueryService.GetResult:output_type -> sonde.query.v1.GetResultResponse
-	9,  // 22: sonde.query.v1.QueryService.WatchResults:output_type -> sonde.query.v1.WatchResultsResponse
-	11, // 23: sonde.query.v1.QueryService.GetSessionPackets:output_type -> sonde.query.v1.GetSessionPacketsResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 16: sonde.query.v1.Correction.create_time:type_name -> google.protobuf.Timestamp
+	19, // 17: sonde.query.v1.Correction.classification:type_name -> sonde.flow.v1.Classification
+	23, // 18: sonde.query.v1.Correction.session:type_name -> sonde.inference.v1.Session
+	12, // 19: sonde.query.v1.LabelSessionResponse.correction:type_name -> sonde.query.v1.Correction
+	12, // 20: sonde.query.v1.ListCorrectionsResponse.corrections:type_name -> sonde.query.v1.Correction
+	4,  // 21: sonde.query.v1.QueryService.ListResults:input_type -> sonde.query.v1.ListResultsRequest
+	6,  // 22: sonde.query.v1.QueryService.GetResult:input_type -> sonde.query.v1.GetResultRequest
+	8,  // 23: sonde.query.v1.QueryService.WatchResults:input_type -> sonde.query.v1.WatchResultsRequest
+	10, // 24: sonde.query.v1.QueryService.GetSessionPackets:input_type -> sonde.query.v1.GetSessionPacketsRequest
+	13, // 25: sonde.query.v1.QueryService.LabelSession:input_type -> sonde.query.v1.LabelSessionRequest
+	15, // 26: sonde.query.v1.QueryService.ListCorrections:input_type -> sonde.query.v1.ListCorrectionsRequest
+	5,  // 27: sonde.query.v1.QueryService.ListResults:output_type -> sonde.query.v1.ListResultsResponse
+	7,  // 28: sonde.query.v1.QueryService.GetResult:output_type -> sonde.query.v1.GetResultResponse
+	9,  // 29: sonde.query.v1.QueryService.WatchResults:output_type -> sonde.query.v1.WatchResultsResponse
+	11, // 30: sonde.query.v1.QueryService.GetSessionPackets:output_type -> sonde.query.v1.GetSessionPacketsResponse
+	14, // 31: sonde.query.v1.QueryService.LabelSession:output_type -> sonde.query.v1.LabelSessionResponse
+	16, // 32: sonde.query.v1.QueryService.ListCorrections:output_type -> sonde.query.v1.ListCorrectionsResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sonde_query_v1_query_proto_init() }
@@ -999,7 +1354,7 @@ func file_sonde_query_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sonde_query_v1_query_proto_rawDesc), len(file_sonde_query_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

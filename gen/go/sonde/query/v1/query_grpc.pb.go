@@ -26,6 +26,8 @@ const (
 	QueryService_GetResult_FullMethodName         = "/sonde.query.v1.QueryService/GetResult"
 	QueryService_WatchResults_FullMethodName      = "/sonde.query.v1.QueryService/WatchResults"
 	QueryService_GetSessionPackets_FullMethodName = "/sonde.query.v1.QueryService/GetSessionPackets"
+	QueryService_LabelSession_FullMethodName      = "/sonde.query.v1.QueryService/LabelSession"
+	QueryService_ListCorrections_FullMethodName   = "/sonde.query.v1.QueryService/ListCorrections"
 )
 
 // QueryServiceClient is the client API for QueryService service.
@@ -45,6 +47,12 @@ type QueryServiceClient interface {
 	WatchResults(ctx context.Context, in *WatchResultsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResultsResponse], error)
 	// GetSessionPackets returns the head of one session as a pcapng file. Role: operator. NOT_FOUND when none is kept.
 	GetSessionPackets(ctx context.Context, in *GetSessionPacketsRequest, opts ...grpc.CallOption) (*GetSessionPacketsResponse, error)
+	// LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+	// replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+	// more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+	LabelSession(ctx context.Context, in *LabelSessionRequest, opts ...grpc.CallOption) (*LabelSessionResponse, error)
+	// ListCorrections pages through labels that were stored, oldest first. Role: operator.
+	ListCorrections(ctx context.Context, in *ListCorrectionsRequest, opts ...grpc.CallOption) (*ListCorrectionsResponse, error)
 }
 
 type queryServiceClient struct {
@@ -104,6 +112,26 @@ func (c *queryServiceClient) GetSessionPackets(ctx context.Context, in *GetSessi
 	return out, nil
 }
 
+func (c *queryServiceClient) LabelSession(ctx context.Context, in *LabelSessionRequest, opts ...grpc.CallOption) (*LabelSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LabelSessionResponse)
+	err := c.cc.Invoke(ctx, QueryService_LabelSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) ListCorrections(ctx context.Context, in *ListCorrectionsRequest, opts ...grpc.CallOption) (*ListCorrectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCorrectionsResponse)
+	err := c.cc.Invoke(ctx, QueryService_ListCorrections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServiceServer is the server API for QueryService service.
 // All implementations must embed UnimplementedQueryServiceServer
 // for forward compatibility.
@@ -121,6 +149,12 @@ type QueryServiceServer interface {
 	WatchResults(*WatchResultsRequest, grpc.ServerStreamingServer[WatchResultsResponse]) error
 	// GetSessionPackets returns the head of one session as a pcapng file. Role: operator. NOT_FOUND when none is kept.
 	GetSessionPackets(context.Context, *GetSessionPacketsRequest) (*GetSessionPacketsResponse, error)
+	// LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+	// replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+	// more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+	LabelSession(context.Context, *LabelSessionRequest) (*LabelSessionResponse, error)
+	// ListCorrections pages through labels that were stored, oldest first. Role: operator.
+	ListCorrections(context.Context, *ListCorrectionsRequest) (*ListCorrectionsResponse, error)
 	mustEmbedUnimplementedQueryServiceServer()
 }
 
@@ -142,6 +176,12 @@ func (UnimplementedQueryServiceServer) WatchResults(*WatchResultsRequest, grpc.S
 }
 func (UnimplementedQueryServiceServer) GetSessionPackets(context.Context, *GetSessionPacketsRequest) (*GetSessionPacketsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSessionPackets not implemented")
+}
+func (UnimplementedQueryServiceServer) LabelSession(context.Context, *LabelSessionRequest) (*LabelSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LabelSession not implemented")
+}
+func (UnimplementedQueryServiceServer) ListCorrections(context.Context, *ListCorrectionsRequest) (*ListCorrectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCorrections not implemented")
 }
 func (UnimplementedQueryServiceServer) mustEmbedUnimplementedQueryServiceServer() {}
 func (UnimplementedQueryServiceServer) testEmbeddedByValue()                      {}
@@ -229,6 +269,42 @@ func _QueryService_GetSessionPackets_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueryService_LabelSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LabelSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).LabelSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_LabelSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).LabelSession(ctx, req.(*LabelSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_ListCorrections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCorrectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).ListCorrections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_ListCorrections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).ListCorrections(ctx, req.(*ListCorrectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueryService_ServiceDesc is the grpc.ServiceDesc for QueryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -247,6 +323,14 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSessionPackets",
 			Handler:    _QueryService_GetSessionPackets_Handler,
+		},
+		{
+			MethodName: "LabelSession",
+			Handler:    _QueryService_LabelSession_Handler,
+		},
+		{
+			MethodName: "ListCorrections",
+			Handler:    _QueryService_ListCorrections_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

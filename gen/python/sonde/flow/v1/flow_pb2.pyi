@@ -215,7 +215,7 @@ class Label(_message.Message):
     def __init__(self, name: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("label", "category", "probability", "unknown", "packets", "top", "model", "model_version")
+    __slots__ = ("label", "category", "probability", "unknown", "packets", "top", "model", "model_version", "weak")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +224,7 @@ class Classification(_message.Message):
     TOP_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WEAK_FIELD_NUMBER: _ClassVar[int]
     label: str
     category: str
     probability: float
@@ -232,20 +233,27 @@ class Classification(_message.Message):
     top: _containers.RepeatedCompositeFieldContainer[Label]
     model: str
     model_version: str
-    def __init__(self, label: _Optional[str] = ..., category: _Optional[str] = ..., probability: _Optional[float] = ..., unknown: _Optional[bool] = ..., packets: _Optional[int] = ..., top: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+    weak: bool
+    def __init__(self, label: _Optional[str] = ..., category: _Optional[str] = ..., probability: _Optional[float] = ..., unknown: _Optional[bool] = ..., packets: _Optional[int] = ..., top: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., weak: _Optional[bool] = ...) -> None: ...
 
 class Handshake(_message.Message):
-    __slots__ = ("server_name", "alpn", "tls_version", "ja4", "quic_version", "tls_cipher")
+    __slots__ = ("server_name", "alpn", "tls_version", "ja4", "quic_version", "tls_cipher", "dns_name", "ssh_client", "ssh_server")
     SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
     ALPN_FIELD_NUMBER: _ClassVar[int]
     TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
     JA4_FIELD_NUMBER: _ClassVar[int]
     QUIC_VERSION_FIELD_NUMBER: _ClassVar[int]
     TLS_CIPHER_FIELD_NUMBER: _ClassVar[int]
+    DNS_NAME_FIELD_NUMBER: _ClassVar[int]
+    SSH_CLIENT_FIELD_NUMBER: _ClassVar[int]
+    SSH_SERVER_FIELD_NUMBER: _ClassVar[int]
     server_name: str
     alpn: _containers.RepeatedScalarFieldContainer[str]
     tls_version: str
     ja4: str
     quic_version: str
     tls_cipher: str
-    def __init__(self, server_name: _Optional[str] = ..., alpn: _Optional[_Iterable[str]] = ..., tls_version: _Optional[str] = ..., ja4: _Optional[str] = ..., quic_version: _Optional[str] = ..., tls_cipher: _Optional[str] = ...) -> None: ...
+    dns_name: str
+    ssh_client: str
+    ssh_server: str
+    def __init__(self, server_name: _Optional[str] = ..., alpn: _Optional[_Iterable[str]] = ..., tls_version: _Optional[str] = ..., ja4: _Optional[str] = ..., quic_version: _Optional[str] = ..., tls_cipher: _Optional[str] = ..., dns_name: _Optional[str] = ..., ssh_client: _Optional[str] = ..., ssh_server: _Optional[str] = ...) -> None: ...

@@ -26,31 +26,45 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sonde.flow.v1 import flow_pb2 as sonde_dot_flow_dot_v1_dot_flow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sonde/inference/v1/inference.proto\x12\x12sonde.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\"\x9a\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bip_protocol\x18\x02 \x01(\r\x12\x14\n\x0csigned_sizes\x18\x03 \x03(\x11\x12\x0f\n\x07gaps_us\x18\x04 \x03(\r\x12\x15\n\rreverse_empty\x18\x05 \x03(\r\x12\x17\n\x0f\x66orward_payload\x18\x06 \x01(\x0c\x12\x17\n\x0freverse_payload\x18\x07 \x01(\x0c\"{\n\x0f\x43lassifyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12-\n\x08sessions\x18\x04 \x03(\x0b\x32\x1b.sonde.inference.v1.Session\x12\r\n\x05top_k\x18\x05 \x01(\r\"\x8d\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rschema_sha256\x18\x04 \x01(\t\x12\x36\n\x0f\x63lassifications\x18\x05 \x03(\x0b\x32\x1d.sonde.flow.v1.Classification\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\",\n\nModelLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\"\xd7\x01\n\x10GetModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06labels\x18\x03 \x03(\x0b\x32\x1e.sonde.inference.v1.ModelLabel\x12\x15\n\rschema_sha256\x18\x04 \x01(\t\x12\x15\n\runknown_below\x18\x05 \x01(\x02\x12\x14\n\x0cmetrics_json\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12,\n\x07session\x18\x03 \x01(\x0b\x32\x1b.sonde.inference.v1.Session\"6\n\x0c\x43ontribution\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x18\n\x10probability_drop\x18\x02 \x01(\x02\"\x81\x01\n\x0f\x45xplainResponse\x12\x35\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1d.sonde.flow.v1.Classification\x12\x37\n\rcontributions\x18\x02 \x03(\x0b\x32 .sonde.inference.v1.Contribution2\x95\x02\n\x11\x43lassifierService\x12U\n\x08\x43lassify\x12#.sonde.inference.v1.ClassifyRequest\x1a$.sonde.inference.v1.ClassifyResponse\x12U\n\x08GetModel\x12#.sonde.inference.v1.GetModelRequest\x1a$.sonde.inference.v1.GetModelResponse\x12R\n\x07\x45xplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"sonde/inference/v1/inference.proto\x12\x12sonde.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\"\x9a\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bip_protocol\x18\x02 \x01(\r\x12\x14\n\x0csigned_sizes\x18\x03 \x03(\x11\x12\x0f\n\x07gaps_us\x18\x04 \x03(\r\x12\x15\n\rreverse_empty\x18\x05 \x03(\r\x12\x17\n\x0f\x66orward_payload\x18\x06 \x01(\x0c\x12\x17\n\x0freverse_payload\x18\x07 \x01(\x0c\"\xab\x01\n\x0f\x43lassifyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12-\n\x08sessions\x18\x04 \x03(\x0b\x32\x1b.sonde.inference.v1.Session\x12\r\n\x05top_k\x18\x05 \x01(\r\x12.\n\x08priority\x18\x06 \x01(\x0e\x32\x1c.sonde.inference.v1.Priority\"\x8d\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x15\n\rschema_sha256\x18\x04 \x01(\t\x12\x36\n\x0f\x63lassifications\x18\x05 \x03(\x0b\x32\x1d.sonde.flow.v1.Classification\"M\n\x15\x43lassifyStreamRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.sonde.inference.v1.ClassifyRequest\"\x91\x01\n\x16\x43lassifyStreamResponse\x12\x38\n\x08response\x18\x01 \x01(\x0b\x32$.sonde.inference.v1.ClassifyResponseH\x00\x12\x32\n\x05\x65rror\x18\x02 \x01(\x0b\x32!.sonde.inference.v1.ClassifyErrorH\x00\x42\t\n\x07outcome\":\n\rClassifyError\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\r\x12\x0f\n\x07message\x18\x03 \x01(\t\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"Q\n\nModelLabel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0c\n\x04weak\x18\x03 \x01(\x08\x12\x15\n\runknown_below\x18\x04 \x01(\x02\"\x8a\x02\n\x10GetModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x06labels\x18\x03 \x03(\x0b\x32\x1e.sonde.inference.v1.ModelLabel\x12\x15\n\rschema_sha256\x18\x04 \x01(\t\x12\x15\n\runknown_below\x18\x05 \x01(\x02\x12\x14\n\x0cmetrics_json\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63\x61rd\x18\x08 \x01(\t\x12\x13\n\x0bschema_json\x18\t \x01(\t\x12\x0e\n\x06sha256\x18\n \x01(\t\"^\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12,\n\x07session\x18\x03 \x01(\x0b\x32\x1b.sonde.inference.v1.Session\"6\n\x0c\x43ontribution\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x18\n\x10probability_drop\x18\x02 \x01(\x02\"\x81\x01\n\x0f\x45xplainResponse\x12\x35\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1d.sonde.flow.v1.Classification\x12\x37\n\rcontributions\x18\x02 \x03(\x0b\x32 .sonde.inference.v1.Contribution\"1\n\x0fGetDriftRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"Q\n\x05\x44rift\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03psi\x18\x02 \x01(\x01\x12\x0c\n\x04\x62ins\x18\x03 \x03(\t\x12\x11\n\treference\x18\x04 \x03(\x01\x12\x0c\n\x04seen\x18\x05 \x03(\x01\"\xdd\x02\n\x10GetDriftResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\x04\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cunknown_rate\x18\x05 \x01(\x01\x12\x1e\n\x16reference_unknown_rate\x18\x06 \x01(\x01\x12+\n\x08\x66\x65\x61tures\x18\x07 \x03(\x0b\x32\x19.sonde.inference.v1.Drift\x12-\n\nconfidence\x18\x08 \x01(\x0b\x32\x19.sonde.inference.v1.Drift\x12)\n\x06\x65nergy\x18\t \x01(\x0b\x32\x19.sonde.inference.v1.Drift\x12*\n\x07\x63lasses\x18\n \x01(\x0b\x32\x19.sonde.inference.v1.Drift*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xd9\x03\n\x11\x43lassifierService\x12U\n\x08\x43lassify\x12#.sonde.inference.v1.ClassifyRequest\x1a$.sonde.inference.v1.ClassifyResponse\x12k\n\x0e\x43lassifyStream\x12).sonde.inference.v1.ClassifyStreamRequest\x1a*.sonde.inference.v1.ClassifyStreamResponse(\x01\x30\x01\x12U\n\x08GetModel\x12#.sonde.inference.v1.GetModelRequest\x1a$.sonde.inference.v1.GetModelResponse\x12R\n\x07\x45xplain\x12\".sonde.inference.v1.ExplainRequest\x1a#.sonde.inference.v1.ExplainResponse\x12U\n\x08GetDrift\x12#.sonde.inference.v1.GetDriftRequest\x1a$.sonde.inference.v1.GetDriftResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sonde.inference.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PRIORITY']._serialized_start=2052
+  _globals['_PRIORITY']._serialized_end=2133
   _globals['_SESSION']._serialized_start=118
   _globals['_SESSION']._serialized_end=272
-  _globals['_CLASSIFYREQUEST']._serialized_start=274
-  _globals['_CLASSIFYREQUEST']._serialized_end=397
-  _globals['_CLASSIFYRESPONSE']._serialized_start=400
-  _globals['_CLASSIFYRESPONSE']._serialized_end=541
-  _globals['_GETMODELREQUEST']._serialized_start=543
-  _globals['_GETMODELREQUEST']._serialized_end=592
-  _globals['_MODELLABEL']._serialized_start=594
-  _globals['_MODELLABEL']._serialized_end=638
-  _globals['_GETMODELRESPONSE']._serialized_start=641
-  _globals['_GETMODELRESPONSE']._serialized_end=856
-  _globals['_EXPLAINREQUEST']._serialized_start=858
-  _globals['_EXPLAINREQUEST']._serialized_end=952
-  _globals['_CONTRIBUTION']._serialized_start=954
-  _globals['_CONTRIBUTION']._serialized_end=1008
-  _globals['_EXPLAINRESPONSE']._serialized_start=1011
-  _globals['_EXPLAINRESPONSE']._serialized_end=1140
-  _globals['_CLASSIFIERSERVICE']._serialized_start=1143
-  _globals['_CLASSIFIERSERVICE']._serialized_end=1420
+  _globals['_CLASSIFYREQUEST']._serialized_start=275
+  _globals['_CLASSIFYREQUEST']._serialized_end=446
+  _globals['_CLASSIFYRESPONSE']._serialized_start=449
+  _globals['_CLASSIFYRESPONSE']._serialized_end=590
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_start=592
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_end=669
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=672
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=817
+  _globals['_CLASSIFYERROR']._serialized_start=819
+  _globals['_CLASSIFYERROR']._serialized_end=877
+  _globals['_GETMODELREQUEST']._serialized_start=879
+  _globals['_GETMODELREQUEST']._serialized_end=928
+  _globals['_MODELLABEL']._serialized_start=930
+  _globals['_MODELLABEL']._serialized_end=1011
+  _globals['_GETMODELRESPONSE']._serialized_start=1014
+  _globals['_GETMODELRESPONSE']._serialized_end=1280
+  _globals['_EXPLAINREQUEST']._serialized_start=1282
+  _globals['_EXPLAINREQUEST']._serialized_end=1376
+  _globals['_CONTRIBUTION']._serialized_start=1378
+  _globals['_CONTRIBUTION']._serialized_end=1432
+  _globals['_EXPLAINRESPONSE']._serialized_start=1435
+  _globals['_EXPLAINRESPONSE']._serialized_end=1564
+  _globals['_GETDRIFTREQUEST']._serialized_start=1566
+  _globals['_GETDRIFTREQUEST']._serialized_end=1615
+  _globals['_DRIFT']._serialized_start=1617
+  _globals['_DRIFT']._serialized_end=1698
+  _globals['_GETDRIFTRESPONSE']._serialized_start=1701
+  _globals['_GETDRIFTRESPONSE']._serialized_end=2050
+  _globals['_CLASSIFIERSERVICE']._serialized_start=2136
+  _globals['_CLASSIFIERSERVICE']._serialized_end=2609
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class ClassifierServiceStub:
                 request_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyRequest.SerializeToString,
                 response_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyResponse.FromString,
                 _registered_method=True)
+        self.ClassifyStream = channel.stream_stream(
+                '/sonde.inference.v1.ClassifierService/ClassifyStream',
+                request_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamRequest.SerializeToString,
+                response_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/sonde.inference.v1.ClassifierService/GetModel',
                 request_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.GetModelRequest.SerializeToString,
@@ -49,6 +54,11 @@ class ClassifierServiceStub:
                 '/sonde.inference.v1.ClassifierService/Explain',
                 request_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.GetDrift = channel.unary_unary(
+                '/sonde.inference.v1.ClassifierService/GetDrift',
+                request_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftRequest.SerializeToString,
+                response_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftResponse.FromString,
                 _registered_method=True)
 
 
@@ -60,6 +70,15 @@ class ClassifierServiceServicer:
         """Classify answers with one classification for each session, in order. Roles: service, operator. Too many requests at
         once: RESOURCE_EXHAUSTED with RetryInfo; unknown model or version: NOT_FOUND; a session that contradicts itself:
         INVALID_ARGUMENT that names its field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyStream(self, request_iterator, context):
+        """ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+        its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+        Roles: service, operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +98,14 @@ class ClassifierServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDrift(self, request, context):
+        """GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+        A model without a reference: FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClassifierServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -86,6 +113,11 @@ def add_ClassifierServiceServicer_to_server(servicer, server):
                     servicer.Classify,
                     request_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyRequest.FromString,
                     response_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'ClassifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ClassifyStream,
+                    request_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamRequest.FromString,
+                    response_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -96,6 +128,11 @@ def add_ClassifierServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
                     response_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
+            ),
+            'GetDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDrift,
+                    request_deserializer=sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftRequest.FromString,
+                    response_serializer=sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -126,6 +163,33 @@ class ClassifierService:
             '/sonde.inference.v1.ClassifierService/Classify',
             sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyRequest.SerializeToString,
             sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sonde.inference.v1.ClassifierService/ClassifyStream',
+            sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamRequest.SerializeToString,
+            sonde_dot_inference_dot_v1_dot_inference__pb2.ClassifyStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -180,6 +244,33 @@ class ClassifierService:
             '/sonde.inference.v1.ClassifierService/Explain',
             sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
             sonde_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sonde.inference.v1.ClassifierService/GetDrift',
+            sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftRequest.SerializeToString,
+            sonde_dot_inference_dot_v1_dot_inference__pb2.GetDriftResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,39 +24,50 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sonde.flow.v1 import flow_pb2 as sonde_dot_flow_dot_v1_dot_flow__pb2
+from sonde.inference.v1 import inference_pb2 as sonde_dot_inference_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asonde/query/v1/query.proto\x12\x0esonde.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\")\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\")\n\x07Traffic\x12\x0f\n\x07packets\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"\xfe\x05\n\x06Result\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.sonde.query.v1.ResultState\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x15\n\rcapture_point\x18\x04 \x01(\t\x12\x14\n\x0c\x63ommunity_id\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bip_protocol\x18\x08 \x01(\r\x12(\n\x06\x63lient\x18\t \x01(\x0b\x32\x18.sonde.query.v1.Endpoint\x12(\n\x06server\x18\n \x01(\x0b\x32\x18.sonde.query.v1.Endpoint\x12(\n\x07\x66orward\x18\x0b \x01(\x0b\x32\x17.sonde.query.v1.Traffic\x12(\n\x07reverse\x18\x0c \x01(\x0b\x32\x17.sonde.query.v1.Traffic\x12\r\n\x05\x65nded\x18\r \x01(\x08\x12,\n\nend_reason\x18\x0e \x01(\x0e\x32\x18.sonde.flow.v1.EndReason\x12\x35\n\x0e\x63lassification\x18\x0f \x01(\x0b\x32\x1d.sonde.flow.v1.Classification\x12+\n\thandshake\x18\x10 \x01(\x0b\x32\x18.sonde.flow.v1.Handshake\x12)\n\x08\x65vidence\x18\x11 \x01(\x0b\x32\x17.sonde.flow.v1.Evidence\x12#\n\x05scope\x18\x12 \x01(\x0b\x32\x14.sonde.flow.v1.Scope\x12\r\n\x05\x65poch\x18\x13 \x01(\x06\x12\x0c\n\x04lane\x18\x14 \x01(\r\x12\x0e\n\x06number\x18\x15 \x01(\x04\x12.\n\nstore_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61ilure\x18\x17 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x13ListResultsResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.sonde.query.v1.Result\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x10GetResultRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x11GetResultResponse\x12&\n\x06result\x18\x01 \x01(\x0b\x32\x16.sonde.query.v1.Result\"%\n\x13WatchResultsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"N\n\x14WatchResultsResponse\x12&\n\x06result\x18\x01 \x01(\x0b\x32\x16.sonde.query.v1.Result\x12\x0e\n\x06missed\x18\x02 \x01(\x04\".\n\x18GetSessionPacketsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"+\n\x19GetSessionPacketsResponse\x12\x0e\n\x06pcapng\x18\x01 \x01(\x0c*{\n\x0bResultState\x12\x1c\n\x18RESULT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESULT_STATE_CLASSIFIED\x10\x01\x12\x18\n\x14RESULT_STATE_COUNTED\x10\x02\x12\x17\n\x13RESULT_STATE_FAILED\x10\x03\x32\xff\x02\n\x0cQueryService\x12V\n\x0bListResults\x12\".sonde.query.v1.ListResultsRequest\x1a#.sonde.query.v1.ListResultsResponse\x12P\n\tGetResult\x12 .sonde.query.v1.GetResultRequest\x1a!.sonde.query.v1.GetResultResponse\x12[\n\x0cWatchResults\x12#.sonde.query.v1.WatchResultsRequest\x1a$.sonde.query.v1.WatchResultsResponse0\x01\x12h\n\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asonde/query/v1/query.proto\x12\x0esonde.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18sonde/flow/v1/flow.proto\x1a\"sonde/inference/v1/inference.proto\")\n\x08\x45ndpoint\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\")\n\x07Traffic\x12\x0f\n\x07packets\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"\x97\x06\n\x06Result\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.sonde.query.v1.ResultState\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x15\n\rcapture_point\x18\x04 \x01(\t\x12\x14\n\x0c\x63ommunity_id\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bip_protocol\x18\x08 \x01(\r\x12(\n\x06\x63lient\x18\t \x01(\x0b\x32\x18.sonde.query.v1.Endpoint\x12(\n\x06server\x18\n \x01(\x0b\x32\x18.sonde.query.v1.Endpoint\x12(\n\x07\x66orward\x18\x0b \x01(\x0b\x32\x17.sonde.query.v1.Traffic\x12(\n\x07reverse\x18\x0c \x01(\x0b\x32\x17.sonde.query.v1.Traffic\x12\r\n\x05\x65nded\x18\r \x01(\x08\x12,\n\nend_reason\x18\x0e \x01(\x0e\x32\x18.sonde.flow.v1.EndReason\x12\x35\n\x0e\x63lassification\x18\x0f \x01(\x0b\x32\x1d.sonde.flow.v1.Classification\x12+\n\thandshake\x18\x10 \x01(\x0b\x32\x18.sonde.flow.v1.Handshake\x12)\n\x08\x65vidence\x18\x11 \x01(\x0b\x32\x17.sonde.flow.v1.Evidence\x12#\n\x05scope\x18\x12 \x01(\x0b\x32\x14.sonde.flow.v1.Scope\x12\r\n\x05\x65poch\x18\x13 \x01(\x06\x12\x0c\n\x04lane\x18\x14 \x01(\r\x12\x0e\n\x06number\x18\x15 \x01(\x04\x12.\n\nstore_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61ilure\x18\x17 \x01(\t\x12\x17\n\x0f\x63orrected_label\x18\x18 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x13ListResultsResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.sonde.query.v1.Result\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x10GetResultRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\";\n\x11GetResultResponse\x12&\n\x06result\x18\x01 \x01(\x0b\x32\x16.sonde.query.v1.Result\"%\n\x13WatchResultsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"N\n\x14WatchResultsResponse\x12&\n\x06result\x18\x01 \x01(\x0b\x32\x16.sonde.query.v1.Result\x12\x0e\n\x06missed\x18\x02 \x01(\x04\".\n\x18GetSessionPacketsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"+\n\x19GetSessionPacketsResponse\x12\x0e\n\x06pcapng\x18\x01 \x01(\x0c\"\xd5\x01\n\nCorrection\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0e\x63lassification\x18\x05 \x01(\x0b\x32\x1d.sonde.flow.v1.Classification\x12,\n\x07session\x18\x06 \x01(\x0b\x32\x1b.sonde.inference.v1.Session\"8\n\x13LabelSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"F\n\x14LabelSessionResponse\x12.\n\ncorrection\x18\x01 \x01(\x0b\x32\x1a.sonde.query.v1.Correction\"?\n\x16ListCorrectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x17ListCorrectionsResponse\x12/\n\x0b\x63orrections\x18\x01 \x03(\x0b\x32\x1a.sonde.query.v1.Correction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*{\n\x0bResultState\x12\x1c\n\x18RESULT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESULT_STATE_CLASSIFIED\x10\x01\x12\x18\n\x14RESULT_STATE_COUNTED\x10\x02\x12\x17\n\x13RESULT_STATE_FAILED\x10\x03\x32\xbe\x04\n\x0cQueryService\x12V\n\x0bListResults\x12\".sonde.query.v1.ListResultsRequest\x1a#.sonde.query.v1.ListResultsResponse\x12P\n\tGetResult\x12 .sonde.query.v1.GetResultRequest\x1a!.sonde.query.v1.GetResultResponse\x12[\n\x0cWatchResults\x12#.sonde.query.v1.WatchResultsRequest\x1a$.sonde.query.v1.WatchResultsResponse0\x01\x12h\n\x11GetSessionPackets\x12(.sonde.query.v1.GetSessionPacketsRequest\x1a).sonde.query.v1.GetSessionPacketsResponse\x12Y\n\x0cLabelSession\x12#.sonde.query.v1.LabelSessionRequest\x1a$.sonde.query.v1.LabelSessionResponse\x12\x62\n\x0fListCorrections\x12&.sonde.query.v1.ListCorrectionsRequest\x1a\'.sonde.query.v1.ListCorrectionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sonde.query.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESULTSTATE']._serialized_start=1439
-  _globals['_RESULTSTATE']._serialized_end=1562
-  _globals['_ENDPOINT']._serialized_start=105
-  _globals['_ENDPOINT']._serialized_end=146
-  _globals['_TRAFFIC']._serialized_start=148
-  _globals['_TRAFFIC']._serialized_end=189
-  _globals['_RESULT']._serialized_start=192
-  _globals['_RESULT']._serialized_end=958
-  _globals['_LISTRESULTSREQUEST']._serialized_start=960
-  _globals['_LISTRESULTSREQUEST']._serialized_end=1035
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=1037
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=1124
-  _globals['_GETRESULTREQUEST']._serialized_start=1126
-  _globals['_GETRESULTREQUEST']._serialized_end=1164
-  _globals['_GETRESULTRESPONSE']._serialized_start=1166
-  _globals['_GETRESULTRESPONSE']._serialized_end=1225
-  _globals['_WATCHRESULTSREQUEST']._serialized_start=1227
-  _globals['_WATCHRESULTSREQUEST']._serialized_end=1264
-  _globals['_WATCHRESULTSRESPONSE']._serialized_start=1266
-  _globals['_WATCHRESULTSRESPONSE']._serialized_end=1344
-  _globals['_GETSESSIONPACKETSREQUEST']._serialized_start=1346
-  _globals['_GETSESSIONPACKETSREQUEST']._serialized_end=1392
-  _globals['_GETSESSIONPACKETSRESPONSE']._serialized_start=1394
-  _globals['_GETSESSIONPACKETSRESPONSE']._serialized_end=1437
-  _globals['_QUERYSERVICE']._serialized_start=1565
-  _globals['_QUERYSERVICE']._serialized_end=1948
+  _globals['_RESULTSTATE']._serialized_start=2012
+  _globals['_RESULTSTATE']._serialized_end=2135
+  _globals['_ENDPOINT']._serialized_start=141
+  _globals['_ENDPOINT']._serialized_end=182
+  _globals['_TRAFFIC']._serialized_start=184
+  _globals['_TRAFFIC']._serialized_end=225
+  _globals['_RESULT']._serialized_start=228
+  _globals['_RESULT']._serialized_end=1019
+  _globals['_LISTRESULTSREQUEST']._serialized_start=1021
+  _globals['_LISTRESULTSREQUEST']._serialized_end=1096
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=1098
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=1185
+  _globals['_GETRESULTREQUEST']._serialized_start=1187
+  _globals['_GETRESULTREQUEST']._serialized_end=1225
+  _globals['_GETRESULTRESPONSE']._serialized_start=1227
+  _globals['_GETRESULTRESPONSE']._serialized_end=1286
+  _globals['_WATCHRESULTSREQUEST']._serialized_start=1288
+  _globals['_WATCHRESULTSREQUEST']._serialized_end=1325
+  _globals['_WATCHRESULTSRESPONSE']._serialized_start=1327
+  _globals['_WATCHRESULTSRESPONSE']._serialized_end=1405
+  _globals['_GETSESSIONPACKETSREQUEST']._serialized_start=1407
+  _globals['_GETSESSIONPACKETSREQUEST']._serialized_end=1453
+  _globals['_GETSESSIONPACKETSRESPONSE']._serialized_start=1455
+  _globals['_GETSESSIONPACKETSRESPONSE']._serialized_end=1498
+  _globals['_CORRECTION']._serialized_start=1501
+  _globals['_CORRECTION']._serialized_end=1714
+  _globals['_LABELSESSIONREQUEST']._serialized_start=1716
+  _globals['_LABELSESSIONREQUEST']._serialized_end=1772
+  _globals['_LABELSESSIONRESPONSE']._serialized_start=1774
+  _globals['_LABELSESSIONRESPONSE']._serialized_end=1844
+  _globals['_LISTCORRECTIONSREQUEST']._serialized_start=1846
+  _globals['_LISTCORRECTIONSREQUEST']._serialized_end=1909
+  _globals['_LISTCORRECTIONSRESPONSE']._serialized_start=1911
+  _globals['_LISTCORRECTIONSRESPONSE']._serialized_end=2010
+  _globals['_QUERYSERVICE']._serialized_start=2138
+  _globals['_QUERYSERVICE']._serialized_end=2712
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sonde.flow.v1 import flow_pb2 as _flow_pb2
+from sonde.inference.v1 import inference_pb2 as _inference_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -39,7 +40,7 @@ class Traffic(_message.Message):
     def __init__(self, packets: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("session_id", "state", "agent", "capture_point", "community_id", "start_time", "end_time", "ip_protocol", "client", "server", "forward", "reverse", "ended", "end_reason", "classification", "handshake", "evidence", "scope", "epoch", "lane", "number", "store_time", "failure")
+    __slots__ = ("session_id", "state", "agent", "capture_point", "community_id", "start_time", "end_time", "ip_protocol", "client", "server", "forward", "reverse", "ended", "end_reason", "classification", "handshake", "evidence", "scope", "epoch", "lane", "number", "store_time", "failure", "corrected_label")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +64,7 @@ class Result(_message.Message):
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     STORE_TIME_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CORRECTED_LABEL_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     state: ResultState
     agent: str
@@ -86,7 +88,8 @@ class Result(_message.Message):
     number: int
     store_time: _timestamp_pb2.Timestamp
     failure: str
-    def __init__(self, session_id: _Optional[str] = ..., state: _Optional[_Union[ResultState, str]] = ..., agent: _Optional[str] = ..., capture_point: _Optional[str] = ..., community_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ip_protocol: _Optional[int] = ..., client: _Optional[_Union[Endpoint, _Mapping]] = ..., server: _Optional[_Union[Endpoint, _Mapping]] = ..., forward: _Optional[_Union[Traffic, _Mapping]] = ..., reverse: _Optional[_Union[Traffic, _Mapping]] = ..., ended: _Optional[bool] = ..., end_reason: _Optional[_Union[_flow_pb2.EndReason, str]] = ..., classification: _Optional[_Union[_flow_pb2.Classification, _Mapping]] = ..., handshake: _Optional[_Union[_flow_pb2.Handshake, _Mapping]] = ..., evidence: _Optional[_Union[_flow_pb2.Evidence, _Mapping]] = ..., scope: _Optional[_Union[_flow_pb2.Scope, _Mapping]] = ..., epoch: _Optional[int] = ..., lane: _Optional[int] = ..., number: _Optional[int] = ..., store_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[str] = ...) -> None: ...
+    corrected_label: str
+    def __init__(self, session_id: _Optional[str] = ..., state: _Optional[_Union[ResultState, str]] = ..., agent: _Optional[str] = ..., capture_point: _Optional[str] = ..., community_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ip_protocol: _Optional[int] = ..., client: _Optional[_Union[Endpoint, _Mapping]] = ..., server: _Optional[_Union[Endpoint, _Mapping]] = ..., forward: _Optional[_Union[Traffic, _Mapping]] = ..., reverse: _Optional[_Union[Traffic, _Mapping]] = ..., ended: _Optional[bool] = ..., end_reason: _Optional[_Union[_flow_pb2.EndReason, str]] = ..., classification: _Optional[_Union[_flow_pb2.Classification, _Mapping]] = ..., handshake: _Optional[_Union[_flow_pb2.Handshake, _Mapping]] = ..., evidence: _Optional[_Union[_flow_pb2.Evidence, _Mapping]] = ..., scope: _Optional[_Union[_flow_pb2.Scope, _Mapping]] = ..., epoch: _Optional[int] = ..., lane: _Optional[int] = ..., number: _Optional[int] = ..., store_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[str] = ..., corrected_label: _Optional[str] = ...) -> None: ...
 
 class ListResultsRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")
@@ -143,3 +146,49 @@ class GetSessionPacketsResponse(_message.Message):
     PCAPNG_FIELD_NUMBER: _ClassVar[int]
     pcapng: bytes
     def __init__(self, pcapng: _Optional[bytes] = ...) -> None: ...
+
+class Correction(_message.Message):
+    __slots__ = ("session_id", "label", "author", "create_time", "classification", "session")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    label: str
+    author: str
+    create_time: _timestamp_pb2.Timestamp
+    classification: _flow_pb2.Classification
+    session: _inference_pb2.Session
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ..., author: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., classification: _Optional[_Union[_flow_pb2.Classification, _Mapping]] = ..., session: _Optional[_Union[_inference_pb2.Session, _Mapping]] = ...) -> None: ...
+
+class LabelSessionRequest(_message.Message):
+    __slots__ = ("session_id", "label")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    label: str
+    def __init__(self, session_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class LabelSessionResponse(_message.Message):
+    __slots__ = ("correction",)
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    correction: Correction
+    def __init__(self, correction: _Optional[_Union[Correction, _Mapping]] = ...) -> None: ...
+
+class ListCorrectionsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListCorrectionsResponse(_message.Message):
+    __slots__ = ("corrections", "next_page_token")
+    CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    corrections: _containers.RepeatedCompositeFieldContainer[Correction]
+    next_page_token: str
+    def __init__(self, corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -55,6 +55,16 @@ class QueryServiceStub:
                 request_serializer=sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsRequest.SerializeToString,
                 response_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsResponse.FromString,
                 _registered_method=True)
+        self.LabelSession = channel.unary_unary(
+                '/sonde.query.v1.QueryService/LabelSession',
+                request_serializer=sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionRequest.SerializeToString,
+                response_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionResponse.FromString,
+                _registered_method=True)
+        self.ListCorrections = channel.unary_unary(
+                '/sonde.query.v1.QueryService/ListCorrections',
+                request_serializer=sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsRequest.SerializeToString,
+                response_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer:
@@ -92,6 +102,22 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelSession(self, request, context):
+        """LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+        replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+        more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCorrections(self, request, context):
+        """ListCorrections pages through labels that were stored, oldest first. Role: operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +140,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetSessionPackets,
                     request_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsRequest.FromString,
                     response_serializer=sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsResponse.SerializeToString,
+            ),
+            'LabelSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelSession,
+                    request_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionRequest.FromString,
+                    response_serializer=sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionResponse.SerializeToString,
+            ),
+            'ListCorrections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCorrections,
+                    request_deserializer=sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsRequest.FromString,
+                    response_serializer=sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +261,60 @@ class QueryService:
             '/sonde.query.v1.QueryService/GetSessionPackets',
             sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsRequest.SerializeToString,
             sonde_dot_query_dot_v1_dot_query__pb2.GetSessionPacketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sonde.query.v1.QueryService/LabelSession',
+            sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionRequest.SerializeToString,
+            sonde_dot_query_dot_v1_dot_query__pb2.LabelSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCorrections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sonde.query.v1.QueryService/ListCorrections',
+            sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsRequest.SerializeToString,
+            sonde_dot_query_dot_v1_dot_query__pb2.ListCorrectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

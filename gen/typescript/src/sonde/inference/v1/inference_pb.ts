@@ -5,8 +5,8 @@
 // Package sonde.inference.v1 classifies raw sessions: features are computed by the server. Tensors go by the Open
 // Inference Protocol, package inference.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Classification } from "../../flow/v1/flow_pb.js";
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sonde/inference/v1/inference.proto.
  */
 export const file_sonde_inference_v1_inference: GenFile = /*@__PURE__*/
-  fileDesc("CiJzb25kZS9pbmZlcmVuY2UvdjEvaW5mZXJlbmNlLnByb3RvEhJzb25kZS5pbmZlcmVuY2UudjEimgEKB1Nlc3Npb24SCgoCaWQYASABKAkSEwoLaXBfcHJvdG9jb2wYAiABKA0SFAoMc2lnbmVkX3NpemVzGAMgAygREg8KB2dhcHNfdXMYBCADKA0SFQoNcmV2ZXJzZV9lbXB0eRgFIAMoDRIXCg9mb3J3YXJkX3BheWxvYWQYBiABKAwSFwoPcmV2ZXJzZV9wYXlsb2FkGAcgASgMInsKD0NsYXNzaWZ5UmVxdWVzdBIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEi0KCHNlc3Npb25zGAQgAygLMhsuc29uZGUuaW5mZXJlbmNlLnYxLlNlc3Npb24SDQoFdG9wX2sYBSABKA0ijQEKEENsYXNzaWZ5UmVzcG9uc2USCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIVCg1zY2hlbWFfc2hhMjU2GAQgASgJEjYKD2NsYXNzaWZpY2F0aW9ucxgFIAMoCzIdLnNvbmRlLmZsb3cudjEuQ2xhc3NpZmljYXRpb24iMQoPR2V0TW9kZWxSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAkiLAoKTW9kZWxMYWJlbBIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJItcBChBHZXRNb2RlbFJlc3BvbnNlEg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSLgoGbGFiZWxzGAMgAygLMh4uc29uZGUuaW5mZXJlbmNlLnYxLk1vZGVsTGFiZWwSFQoNc2NoZW1hX3NoYTI1NhgEIAEoCRIVCg11bmtub3duX2JlbG93GAUgASgCEhQKDG1ldHJpY3NfanNvbhgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiXgoORXhwbGFpblJlcXVlc3QSDQoFbW9kZWwYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIsCgdzZXNzaW9uGAMgASgLMhsuc29uZGUuaW5mZXJlbmNlLnYxLlNlc3Npb24iNgoMQ29udHJpYnV0aW9uEgwKBHBhcnQYASABKAkSGAoQcHJvYmFiaWxpdHlfZHJvcBgCIAEoAiKBAQoPRXhwbGFpblJlc3BvbnNlEjUKDmNsYXNzaWZpY2F0aW9uGAEgASgLMh0uc29uZGUuZmxvdy52MS5DbGFzc2lmaWNhdGlvbhI3Cg1jb250cmlidXRpb25zGAIgAygLMiAuc29uZGUuaW5mZXJlbmNlLnYxLkNvbnRyaWJ1dGlvbjKVAgoRQ2xhc3NpZmllclNlcnZpY2USVQoIQ2xhc3NpZnkSIy5zb25kZS5pbmZlcmVuY2UudjEuQ2xhc3NpZnlSZXF1ZXN0GiQuc29uZGUuaW5mZXJlbmNlLnYxLkNsYXNzaWZ5UmVzcG9uc2USVQoIR2V0TW9kZWwSIy5zb25kZS5pbmZlcmVuY2UudjEuR2V0TW9kZWxSZXF1ZXN0GiQuc29uZGUuaW5mZXJlbmNlLnYxLkdldE1vZGVsUmVzcG9uc2USUgoHRXhwbGFpbhIiLnNvbmRlLmluZmVyZW5jZS52MS5FeHBsYWluUmVxdWVzdBojLnNvbmRlLmluZmVyZW5jZS52MS5FeHBsYWluUmVzcG9uc2VCrwFCDkluZmVyZW5jZVByb3RvUAFaM3NvbmRlLmV4YW1wbGUvZ2VuL2dvL3NvbmRlL2luZmVyZW5jZS92MTtpbmZlcmVuY2V2MaICA1NJWKoCElNvbmRlLkluZmVyZW5jZS5WMcoCElNvbmRlXEluZmVyZW5jZVxWMeICHlNvbmRlXEluZmVyZW5jZVxWMVxHUEJNZXRhZGF0YeoCFFNvbmRlOjpJbmZlcmVuY2U6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_sonde_flow_v1_flow]);
+  fileDesc("CiJzb25kZS9pbmZlcmVuY2UvdjEvaW5mZXJlbmNlLnByb3RvEhJzb25kZS5pbmZlcmVuY2UudjEimgEKB1Nlc3Npb24SCgoCaWQYASABKAkSEwoLaXBfcHJvdG9jb2wYAiABKA0SFAoMc2lnbmVkX3NpemVzGAMgAygREg8KB2dhcHNfdXMYBCADKA0SFQoNcmV2ZXJzZV9lbXB0eRgFIAMoDRIXCg9mb3J3YXJkX3BheWxvYWQYBiABKAwSFwoPcmV2ZXJzZV9wYXlsb2FkGAcgASgMIqsBCg9DbGFzc2lmeVJlcXVlc3QSCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRItCghzZXNzaW9ucxgEIAMoCzIbLnNvbmRlLmluZmVyZW5jZS52MS5TZXNzaW9uEg0KBXRvcF9rGAUgASgNEi4KCHByaW9yaXR5GAYgASgOMhwuc29uZGUuaW5mZXJlbmNlLnYxLlByaW9yaXR5Io0BChBDbGFzc2lmeVJlc3BvbnNlEgoKAmlkGAEgASgJEg0KBW1vZGVsGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSFQoNc2NoZW1hX3NoYTI1NhgEIAEoCRI2Cg9jbGFzc2lmaWNhdGlvbnMYBSADKAsyHS5zb25kZS5mbG93LnYxLkNsYXNzaWZpY2F0aW9uIk0KFUNsYXNzaWZ5U3RyZWFtUmVxdWVzdBI0CgdyZXF1ZXN0GAEgASgLMiMuc29uZGUuaW5mZXJlbmNlLnYxLkNsYXNzaWZ5UmVxdWVzdCKRAQoWQ2xhc3NpZnlTdHJlYW1SZXNwb25zZRI4CghyZXNwb25zZRgBIAEoCzIkLnNvbmRlLmluZmVyZW5jZS52MS5DbGFzc2lmeVJlc3BvbnNlSAASMgoFZXJyb3IYAiABKAsyIS5zb25kZS5pbmZlcmVuY2UudjEuQ2xhc3NpZnlFcnJvckgAQgkKB291dGNvbWUiOgoNQ2xhc3NpZnlFcnJvchIKCgJpZBgBIAEoCRIMCgRjb2RlGAIgASgNEg8KB21lc3NhZ2UYAyABKAkiMQoPR2V0TW9kZWxSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAkiUQoKTW9kZWxMYWJlbBIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEgwKBHdlYWsYAyABKAgSFQoNdW5rbm93bl9iZWxvdxgEIAEoAiKKAgoQR2V0TW9kZWxSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEi4KBmxhYmVscxgDIAMoCzIeLnNvbmRlLmluZmVyZW5jZS52MS5Nb2RlbExhYmVsEhUKDXNjaGVtYV9zaGEyNTYYBCABKAkSFQoNdW5rbm93bl9iZWxvdxgFIAEoAhIUCgxtZXRyaWNzX2pzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNhcmQYCCABKAkSEwoLc2NoZW1hX2pzb24YCSABKAkSDgoGc2hhMjU2GAogASgJIl4KDkV4cGxhaW5SZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSLAoHc2Vzc2lvbhgDIAEoCzIbLnNvbmRlLmluZmVyZW5jZS52MS5TZXNzaW9uIjYKDENvbnRyaWJ1dGlvbhIMCgRwYXJ0GAEgASgJEhgKEHByb2JhYmlsaXR5X2Ryb3AYAiABKAIigQEKD0V4cGxhaW5SZXNwb25zZRI1Cg5jbGFzc2lmaWNhdGlvbhgBIAEoCzIdLnNvbmRlLmZsb3cudjEuQ2xhc3NpZmljYXRpb24SNwoNY29udHJpYnV0aW9ucxgCIAMoCzIgLnNvbmRlLmluZmVyZW5jZS52MS5Db250cmlidXRpb24iMQoPR2V0RHJpZnRSZXF1ZXN0Eg0KBW1vZGVsGAEgASgJEg8KB3ZlcnNpb24YAiABKAkiUQoFRHJpZnQSDAoEbmFtZRgBIAEoCRILCgNwc2kYAiABKAESDAoEYmlucxgDIAMoCRIRCglyZWZlcmVuY2UYBCADKAESDAoEc2VlbhgFIAMoASLdAgoQR2V0RHJpZnRSZXNwb25zZRINCgVtb2RlbBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhAKCHNlc3Npb25zGAMgASgEEi4KCnN0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHVua25vd25fcmF0ZRgFIAEoARIeChZyZWZlcmVuY2VfdW5rbm93bl9yYXRlGAYgASgBEisKCGZlYXR1cmVzGAcgAygLMhkuc29uZGUuaW5mZXJlbmNlLnYxLkRyaWZ0Ei0KCmNvbmZpZGVuY2UYCCABKAsyGS5zb25kZS5pbmZlcmVuY2UudjEuRHJpZnQSKQoGZW5lcmd5GAkgASgLMhkuc29uZGUuaW5mZXJlbmNlLnYxLkRyaWZ0EioKB2NsYXNzZXMYCiABKAsyGS5zb25kZS5pbmZlcmVuY2UudjEuRHJpZnQqUQoIUHJpb3JpdHkSGAoUUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIYChRQUklPUklUWV9JTlRFUkFDVElWRRABEhEKDVBSSU9SSVRZX0JVTEsQAjLZAwoRQ2xhc3NpZmllclNlcnZpY2USVQoIQ2xhc3NpZnkSIy5zb25kZS5pbmZlcmVuY2UudjEuQ2xhc3NpZnlSZXF1ZXN0GiQuc29uZGUuaW5mZXJlbmNlLnYxLkNsYXNzaWZ5UmVzcG9uc2USawoOQ2xhc3NpZnlTdHJlYW0SKS5zb25kZS5pbmZlcmVuY2UudjEuQ2xhc3NpZnlTdHJlYW1SZXF1ZXN0Giouc29uZGUuaW5mZXJlbmNlLnYxLkNsYXNzaWZ5U3RyZWFtUmVzcG9uc2UoATABElUKCEdldE1vZGVsEiMuc29uZGUuaW5mZXJlbmNlLnYxLkdldE1vZGVsUmVxdWVzdBokLnNvbmRlLmluZmVyZW5jZS52MS5HZXRNb2RlbFJlc3BvbnNlElIKB0V4cGxhaW4SIi5zb25kZS5pbmZlcmVuY2UudjEuRXhwbGFpblJlcXVlc3QaIy5zb25kZS5pbmZlcmVuY2UudjEuRXhwbGFpblJlc3BvbnNlElUKCEdldERyaWZ0EiMuc29uZGUuaW5mZXJlbmNlLnYxLkdldERyaWZ0UmVxdWVzdBokLnNvbmRlLmluZmVyZW5jZS52MS5HZXREcmlmdFJlc3BvbnNlQq8BQg5JbmZlcmVuY2VQcm90b1ABWjNzb25kZS5leGFtcGxlL2dlbi9nby9zb25kZS9pbmZlcmVuY2UvdjE7aW5mZXJlbmNldjGiAgNTSViqAhJTb25kZS5JbmZlcmVuY2UuVjHKAhJTb25kZVxJbmZlcmVuY2VcVjHiAh5Tb25kZVxJbmZlcmVuY2VcVjFcR1BCTWV0YWRhdGHqAhRTb25kZTo6SW5mZXJlbmNlOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_sonde_flow_v1_flow]);
 
 /**
  * Session is the head of a session without addresses, ports and headers.
@@ -123,6 +123,13 @@ export type ClassifyRequest = Message<"sonde.inference.v1.ClassifyRequest"> & {
    * @generated from field: uint32 top_k = 5;
    */
   topK: number;
+
+  /**
+   * Whether it goes before bulk. Unspecified: interactive.
+   *
+   * @generated from field: sonde.inference.v1.Priority priority = 6;
+   */
+  priority: Priority;
 };
 
 /**
@@ -182,6 +189,99 @@ export const ClassifyResponseSchema: GenMessage<ClassifyResponse> = /*@__PURE__*
   messageDesc(file_sonde_inference_v1_inference, 2);
 
 /**
+ * ClassifyStreamRequest is one request of a stream.
+ *
+ * @generated from message sonde.inference.v1.ClassifyStreamRequest
+ */
+export type ClassifyStreamRequest = Message<"sonde.inference.v1.ClassifyStreamRequest"> & {
+  /**
+   * The request. Its id tells which answer belongs to it, beside the order.
+   *
+   * @generated from field: sonde.inference.v1.ClassifyRequest request = 1;
+   */
+  request?: ClassifyRequest | undefined;
+};
+
+/**
+ * Describes the message sonde.inference.v1.ClassifyStreamRequest.
+ * Use `create(ClassifyStreamRequestSchema)` to create a new message.
+ */
+export const ClassifyStreamRequestSchema: GenMessage<ClassifyStreamRequest> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 3);
+
+/**
+ * ClassifyStreamResponse answers one request of a stream.
+ *
+ * @generated from message sonde.inference.v1.ClassifyStreamResponse
+ */
+export type ClassifyStreamResponse = Message<"sonde.inference.v1.ClassifyStreamResponse"> & {
+  /**
+   * What came of it.
+   *
+   * @generated from oneof sonde.inference.v1.ClassifyStreamResponse.outcome
+   */
+  outcome: {
+    /**
+     * The classifications.
+     *
+     * @generated from field: sonde.inference.v1.ClassifyResponse response = 1;
+     */
+    value: ClassifyResponse;
+    case: "response";
+  } | {
+    /**
+     * Why there are none.
+     *
+     * @generated from field: sonde.inference.v1.ClassifyError error = 2;
+     */
+    value: ClassifyError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sonde.inference.v1.ClassifyStreamResponse.
+ * Use `create(ClassifyStreamResponseSchema)` to create a new message.
+ */
+export const ClassifyStreamResponseSchema: GenMessage<ClassifyStreamResponse> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 4);
+
+/**
+ * ClassifyError says why a request of a stream failed.
+ *
+ * @generated from message sonde.inference.v1.ClassifyError
+ */
+export type ClassifyError = Message<"sonde.inference.v1.ClassifyError"> & {
+  /**
+   * The request's.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * A google.rpc.Code, the one that Classify would have ended with.
+   *
+   * @generated from field: uint32 code = 2;
+   */
+  code: number;
+
+  /**
+   * What was wrong, naming the field.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message sonde.inference.v1.ClassifyError.
+ * Use `create(ClassifyErrorSchema)` to create a new message.
+ */
+export const ClassifyErrorSchema: GenMessage<ClassifyError> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 5);
+
+/**
  * GetModelRequest asks for a model.
  *
  * @generated from message sonde.inference.v1.GetModelRequest
@@ -207,7 +307,7 @@ export type GetModelRequest = Message<"sonde.inference.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 3);
+  messageDesc(file_sonde_inference_v1_inference, 6);
 
 /**
  * ModelLabel is one class of a model.
@@ -228,6 +328,20 @@ export type ModelLabel = Message<"sonde.inference.v1.ModelLabel"> & {
    * @generated from field: string category = 2;
    */
   category: string;
+
+  /**
+   * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+   *
+   * @generated from field: bool weak = 3;
+   */
+  weak: boolean;
+
+  /**
+   * Probability below which the model abstains from this label, 0 to 1.
+   *
+   * @generated from field: float unknown_below = 4;
+   */
+  unknownBelow: number;
 };
 
 /**
@@ -235,7 +349,7 @@ export type ModelLabel = Message<"sonde.inference.v1.ModelLabel"> & {
  * Use `create(ModelLabelSchema)` to create a new message.
  */
 export const ModelLabelSchema: GenMessage<ModelLabel> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 4);
+  messageDesc(file_sonde_inference_v1_inference, 7);
 
 /**
  * GetModelResponse tells what is loaded.
@@ -291,6 +405,27 @@ export type GetModelResponse = Message<"sonde.inference.v1.GetModelResponse"> & 
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * The model's card, as Markdown. Empty when it carries none.
+   *
+   * @generated from field: string card = 8;
+   */
+  card: string;
+
+  /**
+   * The feature schema, as JSON.
+   *
+   * @generated from field: string schema_json = 9;
+   */
+  schemaJson: string;
+
+  /**
+   * SHA-256 of the model's file, hexadecimal.
+   *
+   * @generated from field: string sha256 = 10;
+   */
+  sha256: string;
 };
 
 /**
@@ -298,7 +433,7 @@ export type GetModelResponse = Message<"sonde.inference.v1.GetModelResponse"> & 
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 5);
+  messageDesc(file_sonde_inference_v1_inference, 8);
 
 /**
  * ExplainRequest asks what one classification rests on.
@@ -333,7 +468,7 @@ export type ExplainRequest = Message<"sonde.inference.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 6);
+  messageDesc(file_sonde_inference_v1_inference, 9);
 
 /**
  * Contribution is one part of the head and what it did.
@@ -361,7 +496,7 @@ export type Contribution = Message<"sonde.inference.v1.Contribution"> & {
  * Use `create(ContributionSchema)` to create a new message.
  */
 export const ContributionSchema: GenMessage<Contribution> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 7);
+  messageDesc(file_sonde_inference_v1_inference, 10);
 
 /**
  * ExplainResponse answers it.
@@ -389,7 +524,203 @@ export type ExplainResponse = Message<"sonde.inference.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_sonde_inference_v1_inference, 8);
+  messageDesc(file_sonde_inference_v1_inference, 11);
+
+/**
+ * GetDriftRequest asks how far traffic has moved from what a model was trained on.
+ *
+ * @generated from message sonde.inference.v1.GetDriftRequest
+ */
+export type GetDriftRequest = Message<"sonde.inference.v1.GetDriftRequest"> & {
+  /**
+   * Name of the model. Empty: the server's default.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Version of the model. Empty: the one in force.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message sonde.inference.v1.GetDriftRequest.
+ * Use `create(GetDriftRequestSchema)` to create a new message.
+ */
+export const GetDriftRequestSchema: GenMessage<GetDriftRequest> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 12);
+
+/**
+ * Drift is one quantity's distribution, as trained on and as seen.
+ *
+ * @generated from message sonde.inference.v1.Drift
+ */
+export type Drift = Message<"sonde.inference.v1.Drift"> & {
+  /**
+   * What it is: a column of the feature schema, for example "meta: packets", or "confidence", "energy", "class".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Population stability index: the sum over bins of (seen - reference) * ln(seen / reference), with shares of at least
+   * 0.0001. Below 0.1 is little, above 0.25 is much by convention.
+   *
+   * @generated from field: double psi = 2;
+   */
+  psi: number;
+
+  /**
+   * What the bins are: intervals for numbers, label names for classes. The last bin of a feature is "absent".
+   *
+   * @generated from field: repeated string bins = 3;
+   */
+  bins: string[];
+
+  /**
+   * Share of each bin in training, 0 to 1.
+   *
+   * @generated from field: repeated double reference = 4;
+   */
+  reference: number[];
+
+  /**
+   * Share of each bin in what was seen, 0 to 1.
+   *
+   * @generated from field: repeated double seen = 5;
+   */
+  seen: number[];
+};
+
+/**
+ * Describes the message sonde.inference.v1.Drift.
+ * Use `create(DriftSchema)` to create a new message.
+ */
+export const DriftSchema: GenMessage<Drift> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 13);
+
+/**
+ * GetDriftResponse tells it.
+ *
+ * @generated from message sonde.inference.v1.GetDriftResponse
+ */
+export type GetDriftResponse = Message<"sonde.inference.v1.GetDriftResponse"> & {
+  /**
+   * The model.
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Its version.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * Sessions seen since start_time.
+   *
+   * @generated from field: uint64 sessions = 3;
+   */
+  sessions: bigint;
+
+  /**
+   * Since when they are counted.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 4;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Share of sessions called unknown, 0 to 1.
+   *
+   * @generated from field: double unknown_rate = 5;
+   */
+  unknownRate: number;
+
+  /**
+   * The same in training's validation.
+   *
+   * @generated from field: double reference_unknown_rate = 6;
+   */
+  referenceUnknownRate: number;
+
+  /**
+   * The greatest first among features.
+   *
+   * @generated from field: repeated sonde.inference.v1.Drift features = 7;
+   */
+  features: Drift[];
+
+  /**
+   * Probability of the answered label.
+   *
+   * @generated from field: sonde.inference.v1.Drift confidence = 8;
+   */
+  confidence?: Drift | undefined;
+
+  /**
+   * Energy.
+   *
+   * @generated from field: sonde.inference.v1.Drift energy = 9;
+   */
+  energy?: Drift | undefined;
+
+  /**
+   * Mix of the answered labels.
+   *
+   * @generated from field: sonde.inference.v1.Drift classes = 10;
+   */
+  classes?: Drift | undefined;
+};
+
+/**
+ * Describes the message sonde.inference.v1.GetDriftResponse.
+ * Use `create(GetDriftResponseSchema)` to create a new message.
+ */
+export const GetDriftResponseSchema: GenMessage<GetDriftResponse> = /*@__PURE__*/
+  messageDesc(file_sonde_inference_v1_inference, 14);
+
+/**
+ * Priority says which of two requests that wait is run first.
+ *
+ * @generated from enum sonde.inference.v1.Priority
+ */
+export enum Priority {
+  /**
+   * Interactive.
+   *
+   * @generated from enum value: PRIORITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Somebody waits for the answer.
+   *
+   * @generated from enum value: PRIORITY_INTERACTIVE = 1;
+   */
+  INTERACTIVE = 1,
+
+  /**
+   * Runs when nothing interactive waits.
+   *
+   * @generated from enum value: PRIORITY_BULK = 2;
+   */
+  BULK = 2,
+}
+
+/**
+ * Describes the enum sonde.inference.v1.Priority.
+ */
+export const PrioritySchema: GenEnum<Priority> = /*@__PURE__*/
+  enumDesc(file_sonde_inference_v1_inference, 0);
 
 /**
  * ClassifierService says what a session is from the head of its traffic.
@@ -410,6 +741,18 @@ export const ClassifierService: GenService<{
     output: typeof ClassifyResponseSchema;
   },
   /**
+   * ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+   * its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+   * Roles: service, operator.
+   *
+   * @generated from rpc sonde.inference.v1.ClassifierService.ClassifyStream
+   */
+  classifyStream: {
+    methodKind: "bidi_streaming";
+    input: typeof ClassifyStreamRequestSchema;
+    output: typeof ClassifyStreamResponseSchema;
+  },
+  /**
    * GetModel tells what is loaded. Roles: service, operator, viewer.
    *
    * @generated from rpc sonde.inference.v1.ClassifierService.GetModel
@@ -428,6 +771,17 @@ export const ClassifierService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+   * A model without a reference: FAILED_PRECONDITION.
+   *
+   * @generated from rpc sonde.inference.v1.ClassifierService.GetDrift
+   */
+  getDrift: {
+    methodKind: "unary";
+    input: typeof GetDriftRequestSchema;
+    output: typeof GetDriftResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sonde_inference_v1_inference, 0);

@@ -11,13 +11,15 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Classification, EndReason, Evidence, Handshake, Scope } from "../../flow/v1/flow_pb.js";
 import { file_sonde_flow_v1_flow } from "../../flow/v1/flow_pb.js";
+import type { Session } from "../../inference/v1/inference_pb.js";
+import { file_sonde_inference_v1_inference } from "../../inference/v1/inference_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file sonde/query/v1/query.proto.
  */
 export const file_sonde_query_v1_query: GenFile = /*@__PURE__*/
-  fileDesc("Chpzb25kZS9xdWVyeS92MS9xdWVyeS5wcm90bxIOc29uZGUucXVlcnkudjEiKQoIRW5kcG9pbnQSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNIikKB1RyYWZmaWMSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCL+BQoGUmVzdWx0EhIKCnNlc3Npb25faWQYASABKAkSKgoFc3RhdGUYAiABKA4yGy5zb25kZS5xdWVyeS52MS5SZXN1bHRTdGF0ZRINCgVhZ2VudBgDIAEoCRIVCg1jYXB0dXJlX3BvaW50GAQgASgJEhQKDGNvbW11bml0eV9pZBgFIAEoCRIuCgpzdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLaXBfcHJvdG9jb2wYCCABKA0SKAoGY2xpZW50GAkgASgLMhguc29uZGUucXVlcnkudjEuRW5kcG9pbnQSKAoGc2VydmVyGAogASgLMhguc29uZGUucXVlcnkudjEuRW5kcG9pbnQSKAoHZm9yd2FyZBgLIAEoCzIXLnNvbmRlLnF1ZXJ5LnYxLlRyYWZmaWMSKAoHcmV2ZXJzZRgMIAEoCzIXLnNvbmRlLnF1ZXJ5LnYxLlRyYWZmaWMSDQoFZW5kZWQYDSABKAgSLAoKZW5kX3JlYXNvbhgOIAEoDjIYLnNvbmRlLmZsb3cudjEuRW5kUmVhc29uEjUKDmNsYXNzaWZpY2F0aW9uGA8gASgLMh0uc29uZGUuZmxvdy52MS5DbGFzc2lmaWNhdGlvbhIrCgloYW5kc2hha2UYECABKAsyGC5zb25kZS5mbG93LnYxLkhhbmRzaGFrZRIpCghldmlkZW5jZRgRIAEoCzIXLnNvbmRlLmZsb3cudjEuRXZpZGVuY2USIwoFc2NvcGUYEiABKAsyFC5zb25kZS5mbG93LnYxLlNjb3BlEg0KBWVwb2NoGBMgASgGEgwKBGxhbmUYFCABKA0SDgoGbnVtYmVyGBUgASgEEi4KCnN0b3JlX3RpbWUYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2ZhaWx1cmUYFyABKAkiSwoSTGlzdFJlc3VsdHNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJXChNMaXN0UmVzdWx0c1Jlc3BvbnNlEicKB3Jlc3VsdHMYASADKAsyFi5zb25kZS5xdWVyeS52MS5SZXN1bHQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiYKEEdldFJlc3VsdFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSI7ChFHZXRSZXN1bHRSZXNwb25zZRImCgZyZXN1bHQYASABKAsyFi5zb25kZS5xdWVyeS52MS5SZXN1bHQiJQoTV2F0Y2hSZXN1bHRzUmVxdWVzdBIOCgZmaWx0ZXIYASABKAkiTgoUV2F0Y2hSZXN1bHRzUmVzcG9uc2USJgoGcmVzdWx0GAEgASgLMhYuc29uZGUucXVlcnkudjEuUmVzdWx0Eg4KBm1pc3NlZBgCIAEoBCIuChhHZXRTZXNzaW9uUGFja2V0c1JlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIrChlHZXRTZXNzaW9uUGFja2V0c1Jlc3BvbnNlEg4KBnBjYXBuZxgBIAEoDCp7CgtSZXN1bHRTdGF0ZRIcChhSRVNVTFRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdSRVNVTFRfU1RBVEVfQ0xBU1NJRklFRBABEhgKFFJFU1VMVF9TVEFURV9DT1VOVEVEEAISFwoTUkVTVUxUX1NUQVRFX0ZBSUxFRBADMv8CCgxRdWVyeVNlcnZpY2USVgoLTGlzdFJlc3VsdHMSIi5zb25kZS5xdWVyeS52MS5MaXN0UmVzdWx0c1JlcXVlc3QaIy5zb25kZS5xdWVyeS52MS5MaXN0UmVzdWx0c1Jlc3BvbnNlElAKCUdldFJlc3VsdBIgLnNvbmRlLnF1ZXJ5LnYxLkdldFJlc3VsdFJlcXVlc3QaIS5zb25kZS5xdWVyeS52MS5HZXRSZXN1bHRSZXNwb25zZRJbCgxXYXRjaFJlc3VsdHMSIy5zb25kZS5xdWVyeS52MS5XYXRjaFJlc3VsdHNSZXF1ZXN0GiQuc29uZGUucXVlcnkudjEuV2F0Y2hSZXN1bHRzUmVzcG9uc2UwARJoChFHZXRTZXNzaW9uUGFja2V0cxIoLnNvbmRlLnF1ZXJ5LnYxLkdldFNlc3Npb25QYWNrZXRzUmVxdWVzdBopLnNvbmRlLnF1ZXJ5LnYxLkdldFNlc3Npb25QYWNrZXRzUmVzcG9uc2VCkwFCClF1ZXJ5UHJvdG9QAVorc29uZGUuZXhhbXBsZS9nZW4vZ28vc29uZGUvcXVlcnkvdjE7cXVlcnl2MaICA1NRWKoCDlNvbmRlLlF1ZXJ5LlYxygIOU29uZGVcUXVlcnlcVjHiAhpTb25kZVxRdWVyeVxWMVxHUEJNZXRhZGF0YeoCEFNvbmRlOjpRdWVyeTo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_sonde_flow_v1_flow]);
+  fileDesc("Chpzb25kZS9xdWVyeS92MS9xdWVyeS5wcm90bxIOc29uZGUucXVlcnkudjEiKQoIRW5kcG9pbnQSDwoHYWRkcmVzcxgBIAEoCRIMCgRwb3J0GAIgASgNIikKB1RyYWZmaWMSDwoHcGFja2V0cxgBIAEoBBINCgVieXRlcxgCIAEoBCKXBgoGUmVzdWx0EhIKCnNlc3Npb25faWQYASABKAkSKgoFc3RhdGUYAiABKA4yGy5zb25kZS5xdWVyeS52MS5SZXN1bHRTdGF0ZRINCgVhZ2VudBgDIAEoCRIVCg1jYXB0dXJlX3BvaW50GAQgASgJEhQKDGNvbW11bml0eV9pZBgFIAEoCRIuCgpzdGFydF90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLaXBfcHJvdG9jb2wYCCABKA0SKAoGY2xpZW50GAkgASgLMhguc29uZGUucXVlcnkudjEuRW5kcG9pbnQSKAoGc2VydmVyGAogASgLMhguc29uZGUucXVlcnkudjEuRW5kcG9pbnQSKAoHZm9yd2FyZBgLIAEoCzIXLnNvbmRlLnF1ZXJ5LnYxLlRyYWZmaWMSKAoHcmV2ZXJzZRgMIAEoCzIXLnNvbmRlLnF1ZXJ5LnYxLlRyYWZmaWMSDQoFZW5kZWQYDSABKAgSLAoKZW5kX3JlYXNvbhgOIAEoDjIYLnNvbmRlLmZsb3cudjEuRW5kUmVhc29uEjUKDmNsYXNzaWZpY2F0aW9uGA8gASgLMh0uc29uZGUuZmxvdy52MS5DbGFzc2lmaWNhdGlvbhIrCgloYW5kc2hha2UYECABKAsyGC5zb25kZS5mbG93LnYxLkhhbmRzaGFrZRIpCghldmlkZW5jZRgRIAEoCzIXLnNvbmRlLmZsb3cudjEuRXZpZGVuY2USIwoFc2NvcGUYEiABKAsyFC5zb25kZS5mbG93LnYxLlNjb3BlEg0KBWVwb2NoGBMgASgGEgwKBGxhbmUYFCABKA0SDgoGbnVtYmVyGBUgASgEEi4KCnN0b3JlX3RpbWUYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2ZhaWx1cmUYFyABKAkSFwoPY29ycmVjdGVkX2xhYmVsGBggASgJIksKEkxpc3RSZXN1bHRzUmVxdWVzdBIOCgZmaWx0ZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiVwoTTGlzdFJlc3VsdHNSZXNwb25zZRInCgdyZXN1bHRzGAEgAygLMhYuc29uZGUucXVlcnkudjEuUmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSImChBHZXRSZXN1bHRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiOwoRR2V0UmVzdWx0UmVzcG9uc2USJgoGcmVzdWx0GAEgASgLMhYuc29uZGUucXVlcnkudjEuUmVzdWx0IiUKE1dhdGNoUmVzdWx0c1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJIk4KFFdhdGNoUmVzdWx0c1Jlc3BvbnNlEiYKBnJlc3VsdBgBIAEoCzIWLnNvbmRlLnF1ZXJ5LnYxLlJlc3VsdBIOCgZtaXNzZWQYAiABKAQiLgoYR2V0U2Vzc2lvblBhY2tldHNSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiKwoZR2V0U2Vzc2lvblBhY2tldHNSZXNwb25zZRIOCgZwY2FwbmcYASABKAwi1QEKCkNvcnJlY3Rpb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRINCgVsYWJlbBgCIAEoCRIOCgZhdXRob3IYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKDmNsYXNzaWZpY2F0aW9uGAUgASgLMh0uc29uZGUuZmxvdy52MS5DbGFzc2lmaWNhdGlvbhIsCgdzZXNzaW9uGAYgASgLMhsuc29uZGUuaW5mZXJlbmNlLnYxLlNlc3Npb24iOAoTTGFiZWxTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg0KBWxhYmVsGAIgASgJIkYKFExhYmVsU2Vzc2lvblJlc3BvbnNlEi4KCmNvcnJlY3Rpb24YASABKAsyGi5zb25kZS5xdWVyeS52MS5Db3JyZWN0aW9uIj8KFkxpc3RDb3JyZWN0aW9uc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiYwoXTGlzdENvcnJlY3Rpb25zUmVzcG9uc2USLwoLY29ycmVjdGlvbnMYASADKAsyGi5zb25kZS5xdWVyeS52MS5Db3JyZWN0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSp7CgtSZXN1bHRTdGF0ZRIcChhSRVNVTFRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdSRVNVTFRfU1RBVEVfQ0xBU1NJRklFRBABEhgKFFJFU1VMVF9TVEFURV9DT1VOVEVEEAISFwoTUkVTVUxUX1NUQVRFX0ZBSUxFRBADMr4ECgxRdWVyeVNlcnZpY2USVgoLTGlzdFJlc3VsdHMSIi5zb25kZS5xdWVyeS52MS5MaXN0UmVzdWx0c1JlcXVlc3QaIy5zb25kZS5xdWVyeS52MS5MaXN0UmVzdWx0c1Jlc3BvbnNlElAKCUdldFJlc3VsdBIgLnNvbmRlLnF1ZXJ5LnYxLkdldFJlc3VsdFJlcXVlc3QaIS5zb25kZS5xdWVyeS52MS5HZXRSZXN1bHRSZXNwb25zZRJbCgxXYXRjaFJlc3VsdHMSIy5zb25kZS5xdWVyeS52MS5XYXRjaFJlc3VsdHNSZXF1ZXN0GiQuc29uZGUucXVlcnkudjEuV2F0Y2hSZXN1bHRzUmVzcG9uc2UwARJoChFHZXRTZXNzaW9uUGFja2V0cxIoLnNvbmRlLnF1ZXJ5LnYxLkdldFNlc3Npb25QYWNrZXRzUmVxdWVzdBopLnNvbmRlLnF1ZXJ5LnYxLkdldFNlc3Npb25QYWNrZXRzUmVzcG9uc2USWQoMTGFiZWxTZXNzaW9uEiMuc29uZGUucXVlcnkudjEuTGFiZWxTZXNzaW9uUmVxdWVzdBokLnNvbmRlLnF1ZXJ5LnYxLkxhYmVsU2Vzc2lvblJlc3BvbnNlEmIKD0xpc3RDb3JyZWN0aW9ucxImLnNvbmRlLnF1ZXJ5LnYxLkxpc3RDb3JyZWN0aW9uc1JlcXVlc3QaJy5zb25kZS5xdWVyeS52MS5MaXN0Q29ycmVjdGlvbnNSZXNwb25zZUKTAUIKUXVlcnlQcm90b1ABWitzb25kZS5leGFtcGxlL2dlbi9nby9zb25kZS9xdWVyeS92MTtxdWVyeXYxogIDU1FYqgIOU29uZGUuUXVlcnkuVjHKAg5Tb25kZVxRdWVyeVxWMeICGlNvbmRlXFF1ZXJ5XFYxXEdQQk1ldGFkYXRh6gIQU29uZGU6OlF1ZXJ5OjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_sonde_flow_v1_flow, file_sonde_inference_v1_inference]);
 
 /**
  * Endpoint is one side of a session.
@@ -241,6 +243,13 @@ export type Result = Message<"sonde.query.v1.Result"> & {
    * @generated from field: string failure = 23;
    */
   failure: string;
+
+  /**
+   * What somebody said it really was; empty when nobody did.
+   *
+   * @generated from field: string corrected_label = 24;
+   */
+  correctedLabel: string;
 };
 
 /**
@@ -452,6 +461,167 @@ export const GetSessionPacketsResponseSchema: GenMessage<GetSessionPacketsRespon
   messageDesc(file_sonde_query_v1_query, 10);
 
 /**
+ * Correction is what somebody says that a session really was. It outlives the session's result.
+ *
+ * @generated from message sonde.query.v1.Correction
+ */
+export type Correction = Message<"sonde.query.v1.Correction"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: string label = 2;
+   */
+  label: string;
+
+  /**
+   * Identity in the certificate of who said so.
+   *
+   * @generated from field: string author = 3;
+   */
+  author: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * What the model had said. Unset when there was no classification.
+   *
+   * @generated from field: sonde.flow.v1.Classification classification = 5;
+   */
+  classification?: Classification | undefined;
+
+  /**
+   * The head without addresses, ports and headers, as a model is trained on.
+   *
+   * @generated from field: sonde.inference.v1.Session session = 6;
+   */
+  session?: Session | undefined;
+};
+
+/**
+ * Describes the message sonde.query.v1.Correction.
+ * Use `create(CorrectionSchema)` to create a new message.
+ */
+export const CorrectionSchema: GenMessage<Correction> = /*@__PURE__*/
+  messageDesc(file_sonde_query_v1_query, 11);
+
+/**
+ * LabelSessionRequest says what a session was.
+ *
+ * @generated from message sonde.query.v1.LabelSessionRequest
+ */
+export type LabelSessionRequest = Message<"sonde.query.v1.LabelSessionRequest"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * What it was, as the model names it or a new name. Empty removes the label that was stored.
+   *
+   * @generated from field: string label = 2;
+   */
+  label: string;
+};
+
+/**
+ * Describes the message sonde.query.v1.LabelSessionRequest.
+ * Use `create(LabelSessionRequestSchema)` to create a new message.
+ */
+export const LabelSessionRequestSchema: GenMessage<LabelSessionRequest> = /*@__PURE__*/
+  messageDesc(file_sonde_query_v1_query, 12);
+
+/**
+ * LabelSessionResponse holds what is stored now.
+ *
+ * @generated from message sonde.query.v1.LabelSessionResponse
+ */
+export type LabelSessionResponse = Message<"sonde.query.v1.LabelSessionResponse"> & {
+  /**
+   * The correction; unset when it was removed.
+   *
+   * @generated from field: sonde.query.v1.Correction correction = 1;
+   */
+  correction?: Correction | undefined;
+};
+
+/**
+ * Describes the message sonde.query.v1.LabelSessionResponse.
+ * Use `create(LabelSessionResponseSchema)` to create a new message.
+ */
+export const LabelSessionResponseSchema: GenMessage<LabelSessionResponse> = /*@__PURE__*/
+  messageDesc(file_sonde_query_v1_query, 13);
+
+/**
+ * ListCorrectionsRequest asks for a page.
+ *
+ * @generated from message sonde.query.v1.ListCorrectionsRequest
+ */
+export type ListCorrectionsRequest = Message<"sonde.query.v1.ListCorrectionsRequest"> & {
+  /**
+   * 1 to 1000. Zero: 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message sonde.query.v1.ListCorrectionsRequest.
+ * Use `create(ListCorrectionsRequestSchema)` to create a new message.
+ */
+export const ListCorrectionsRequestSchema: GenMessage<ListCorrectionsRequest> = /*@__PURE__*/
+  messageDesc(file_sonde_query_v1_query, 14);
+
+/**
+ * ListCorrectionsResponse is a page.
+ *
+ * @generated from message sonde.query.v1.ListCorrectionsResponse
+ */
+export type ListCorrectionsResponse = Message<"sonde.query.v1.ListCorrectionsResponse"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated sonde.query.v1.Correction corrections = 1;
+   */
+  corrections: Correction[];
+
+  /**
+   * For the next page; empty when this was the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sonde.query.v1.ListCorrectionsResponse.
+ * Use `create(ListCorrectionsResponseSchema)` to create a new message.
+ */
+export const ListCorrectionsResponseSchema: GenMessage<ListCorrectionsResponse> = /*@__PURE__*/
+  messageDesc(file_sonde_query_v1_query, 15);
+
+/**
  * ResultState tells whether there is a classification.
  *
  * @generated from enum sonde.query.v1.ResultState
@@ -540,6 +710,28 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof GetSessionPacketsRequestSchema;
     output: typeof GetSessionPacketsResponseSchema;
+  },
+  /**
+   * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+   * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+   * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+   *
+   * @generated from rpc sonde.query.v1.QueryService.LabelSession
+   */
+  labelSession: {
+    methodKind: "unary";
+    input: typeof LabelSessionRequestSchema;
+    output: typeof LabelSessionResponseSchema;
+  },
+  /**
+   * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+   *
+   * @generated from rpc sonde.query.v1.QueryService.ListCorrections
+   */
+  listCorrections: {
+    methodKind: "unary";
+    input: typeof ListCorrectionsRequestSchema;
+    output: typeof ListCorrectionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sonde_query_v1_query, 0);

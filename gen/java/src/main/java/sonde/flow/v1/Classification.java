@@ -351,6 +351,21 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int WEAK_FIELD_NUMBER = 9;
+  private boolean weak_ = false;
+  /**
+   * <pre>
+   * The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+   * </pre>
+   *
+   * <code>bool weak = 9 [json_name = "weak"];</code>
+   * @return The weak.
+   */
+  @java.lang.Override
+  public boolean getWeak() {
+    return weak_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -389,6 +404,9 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(modelVersion_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 8, modelVersion_);
     }
+    if (weak_ != false) {
+      output.writeBool(9, weak_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -425,6 +443,10 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(modelVersion_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(8, modelVersion_);
+    }
+    if (weak_ != false) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(9, weak_);
     }
     return size;
   }
@@ -467,6 +489,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getModel())) return false;
     if (!getModelVersion()
         .equals(other.getModelVersion())) return false;
+    if (getWeak()
+        != other.getWeak()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -498,6 +522,9 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getModel().hashCode();
     hash = (37 * hash) + MODEL_VERSION_FIELD_NUMBER;
     hash = (53 * hash) + getModelVersion().hashCode();
+    hash = (37 * hash) + WEAK_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+        getWeak());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -647,6 +674,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = (bitField0_ & ~0x00000020);
       model_ = "";
       modelVersion_ = "";
+      weak_ = false;
       return this;
     }
 
@@ -713,6 +741,9 @@ private static final long serialVersionUID = 0L;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
         result.modelVersion_ = modelVersion_;
+      }
+      if (((from_bitField0_ & 0x00000100) != 0)) {
+        result.weak_ = weak_;
       }
     }
 
@@ -782,6 +813,9 @@ private static final long serialVersionUID = 0L;
         modelVersion_ = other.modelVersion_;
         bitField0_ |= 0x00000080;
         onChanged();
+      }
+      if (other.getWeak() != false) {
+        setWeak(other.getWeak());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -855,6 +889,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000080;
               break;
             } // case 66
+            case 72: {
+              weak_ = input.readBool();
+              bitField0_ |= 0x00000100;
+              break;
+            } // case 72
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1674,6 +1713,50 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       modelVersion_ = value;
       bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+
+    private boolean weak_ ;
+    /**
+     * <pre>
+     * The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 9 [json_name = "weak"];</code>
+     * @return The weak.
+     */
+    @java.lang.Override
+    public boolean getWeak() {
+      return weak_;
+    }
+    /**
+     * <pre>
+     * The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 9 [json_name = "weak"];</code>
+     * @param value The weak to set.
+     * @return This builder for chaining.
+     */
+    public Builder setWeak(boolean value) {
+
+      weak_ = value;
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 9 [json_name = "weak"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearWeak() {
+      bitField0_ = (bitField0_ & ~0x00000100);
+      weak_ = false;
       onChanged();
       return this;
     }

@@ -163,4 +163,14 @@ public interface ClassificationOrBuilder extends
    */
   com.google.protobuf.ByteString
       getModelVersionBytes();
+
+  /**
+   * <pre>
+   * The label is of the model's weak tier: it was learnt from too few sessions or networks to say how often it is right.
+   * </pre>
+   *
+   * <code>bool weak = 9 [json_name = "weak"];</code>
+   * @return The weak.
+   */
+  boolean getWeak();
 }

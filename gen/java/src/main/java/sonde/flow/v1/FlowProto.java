@@ -144,37 +144,39 @@ public final class FlowProto extends com.google.protobuf.GeneratedFile {
       "de.flow.v1.EvidenceR\010evidence\022-\n\023handed_" +
       "over_time_ns\030\016 \001(\020R\020handedOverTimeNs\"=\n\005" +
       "Label\022\022\n\004name\030\001 \001(\tR\004name\022 \n\013probability" +
-      "\030\002 \001(\002R\013probability\"\373\001\n\016Classification\022\024" +
+      "\030\002 \001(\002R\013probability\"\217\002\n\016Classification\022\024" +
       "\n\005label\030\001 \001(\tR\005label\022\032\n\010category\030\002 \001(\tR\010" +
       "category\022 \n\013probability\030\003 \001(\002R\013probabili" +
       "ty\022\030\n\007unknown\030\004 \001(\010R\007unknown\022\030\n\007packets\030" +
       "\005 \001(\rR\007packets\022&\n\003top\030\006 \003(\0132\024.sonde.flow" +
       ".v1.LabelR\003top\022\024\n\005model\030\007 \001(\tR\005model\022#\n\r" +
-      "model_version\030\010 \001(\tR\014modelVersion\"\265\001\n\tHa" +
-      "ndshake\022\037\n\013server_name\030\001 \001(\tR\nserverName" +
-      "\022\022\n\004alpn\030\002 \003(\tR\004alpn\022\037\n\013tls_version\030\003 \001(" +
-      "\tR\ntlsVersion\022\020\n\003ja4\030\004 \001(\tR\003ja4\022!\n\014quic_" +
-      "version\030\005 \001(\tR\013quicVersion\022\035\n\ntls_cipher" +
-      "\030\006 \001(\tR\ttlsCipher*\266\001\n\nTunnelKind\022\033\n\027TUNN" +
-      "EL_KIND_UNSPECIFIED\020\000\022\023\n\017TUNNEL_KIND_GRE" +
-      "\020\001\022\030\n\024TUNNEL_KIND_IP_IN_IP\020\002\022\025\n\021TUNNEL_K" +
-      "IND_VXLAN\020\003\022\026\n\022TUNNEL_KIND_GENEVE\020\004\022\025\n\021T" +
-      "UNNEL_KIND_GTP_U\020\005\022\026\n\022TUNNEL_KIND_TEREDO" +
-      "\020\006*\253\002\n\tEndReason\022\032\n\026END_REASON_UNSPECIFI" +
-      "ED\020\000\022\022\n\016END_REASON_FIN\020\001\022\022\n\016END_REASON_R" +
-      "ST\020\002\022\023\n\017END_REASON_IDLE\020\003\022\035\n\031END_REASON_" +
-      "ACTIVE_TIMEOUT\020\004\022\031\n\025END_REASON_SUPERSEDE" +
-      "D\020\005\022\026\n\022END_REASON_EVICTED\020\006\022\032\n\026END_REASO" +
-      "N_CAPTURE_END\020\007\022\034\n\030END_REASON_AGENT_STOP" +
-      "PED\020\010\022\036\n\032END_REASON_AGENT_RESTARTED\020\t\022\031\n" +
-      "\025END_REASON_AGENT_LOST\020\n*p\n\nPacketFlag\022\033" +
-      "\n\027PACKET_FLAG_UNSPECIFIED\020\000\022\027\n\023PACKET_FL" +
-      "AG_REVERSE\020\001\022\027\n\023PACKET_FLAG_SNAPPED\020\002\022\023\n" +
-      "\017PACKET_FLAG_CUT\020\004B\214\001B\tFlowProtoP\001Z)sond" +
-      "e.example/gen/go/sonde/flow/v1;flowv1\242\002\003" +
-      "SFX\252\002\rSonde.Flow.V1\312\002\rSonde\\Flow\\V1\342\002\031So" +
-      "nde\\Flow\\V1\\GPBMetadata\352\002\017Sonde::Flow::V" +
-      "1b\006proto3"
+      "model_version\030\010 \001(\tR\014modelVersion\022\022\n\004wea" +
+      "k\030\t \001(\010R\004weak\"\216\002\n\tHandshake\022\037\n\013server_na" +
+      "me\030\001 \001(\tR\nserverName\022\022\n\004alpn\030\002 \003(\tR\004alpn" +
+      "\022\037\n\013tls_version\030\003 \001(\tR\ntlsVersion\022\020\n\003ja4" +
+      "\030\004 \001(\tR\003ja4\022!\n\014quic_version\030\005 \001(\tR\013quicV" +
+      "ersion\022\035\n\ntls_cipher\030\006 \001(\tR\ttlsCipher\022\031\n" +
+      "\010dns_name\030\007 \001(\tR\007dnsName\022\035\n\nssh_client\030\010" +
+      " \001(\tR\tsshClient\022\035\n\nssh_server\030\t \001(\tR\tssh" +
+      "Server*\266\001\n\nTunnelKind\022\033\n\027TUNNEL_KIND_UNS" +
+      "PECIFIED\020\000\022\023\n\017TUNNEL_KIND_GRE\020\001\022\030\n\024TUNNE" +
+      "L_KIND_IP_IN_IP\020\002\022\025\n\021TUNNEL_KIND_VXLAN\020\003" +
+      "\022\026\n\022TUNNEL_KIND_GENEVE\020\004\022\025\n\021TUNNEL_KIND_" +
+      "GTP_U\020\005\022\026\n\022TUNNEL_KIND_TEREDO\020\006*\253\002\n\tEndR" +
+      "eason\022\032\n\026END_REASON_UNSPECIFIED\020\000\022\022\n\016END" +
+      "_REASON_FIN\020\001\022\022\n\016END_REASON_RST\020\002\022\023\n\017END" +
+      "_REASON_IDLE\020\003\022\035\n\031END_REASON_ACTIVE_TIME" +
+      "OUT\020\004\022\031\n\025END_REASON_SUPERSEDED\020\005\022\026\n\022END_" +
+      "REASON_EVICTED\020\006\022\032\n\026END_REASON_CAPTURE_E" +
+      "ND\020\007\022\034\n\030END_REASON_AGENT_STOPPED\020\010\022\036\n\032EN" +
+      "D_REASON_AGENT_RESTARTED\020\t\022\031\n\025END_REASON" +
+      "_AGENT_LOST\020\n*p\n\nPacketFlag\022\033\n\027PACKET_FL" +
+      "AG_UNSPECIFIED\020\000\022\027\n\023PACKET_FLAG_REVERSE\020" +
+      "\001\022\027\n\023PACKET_FLAG_SNAPPED\020\002\022\023\n\017PACKET_FLA" +
+      "G_CUT\020\004B\214\001B\tFlowProtoP\001Z)sonde.example/g" +
+      "en/go/sonde/flow/v1;flowv1\242\002\003SFX\252\002\rSonde" +
+      ".Flow.V1\312\002\rSonde\\Flow\\V1\342\002\031Sonde\\Flow\\V1" +
+      "\\GPBMetadata\352\002\017Sonde::Flow::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -239,13 +241,13 @@ public final class FlowProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_flow_v1_Classification_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Classification_descriptor,
-        new java.lang.String[] { "Label", "Category", "Probability", "Unknown", "Packets", "Top", "Model", "ModelVersion", });
+        new java.lang.String[] { "Label", "Category", "Probability", "Unknown", "Packets", "Top", "Model", "ModelVersion", "Weak", });
     internal_static_sonde_flow_v1_Handshake_descriptor =
       getDescriptor().getMessageType(10);
     internal_static_sonde_flow_v1_Handshake_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_flow_v1_Handshake_descriptor,
-        new java.lang.String[] { "ServerName", "Alpn", "TlsVersion", "Ja4", "QuicVersion", "TlsCipher", });
+        new java.lang.String[] { "ServerName", "Alpn", "TlsVersion", "Ja4", "QuicVersion", "TlsCipher", "DnsName", "SshClient", "SshServer", });
     descriptor.resolveAllFeaturesImmutable();
   }
 

@@ -39,6 +39,9 @@ private static final long serialVersionUID = 0L;
     ja4_ = "";
     quicVersion_ = "";
     tlsCipher_ = "";
+    dnsName_ = "";
+    sshClient_ = "";
+    sshServer_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -347,6 +350,147 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int DNS_NAME_FIELD_NUMBER = 7;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object dnsName_ = "";
+  /**
+   * <pre>
+   * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+   * </pre>
+   *
+   * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+   * @return The dnsName.
+   */
+  @java.lang.Override
+  public java.lang.String getDnsName() {
+    java.lang.Object ref = dnsName_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      dnsName_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+   * </pre>
+   *
+   * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+   * @return The bytes for dnsName.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getDnsNameBytes() {
+    java.lang.Object ref = dnsName_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      dnsName_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int SSH_CLIENT_FIELD_NUMBER = 8;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object sshClient_ = "";
+  /**
+   * <pre>
+   * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+   * @return The sshClient.
+   */
+  @java.lang.Override
+  public java.lang.String getSshClient() {
+    java.lang.Object ref = sshClient_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      sshClient_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+   * @return The bytes for sshClient.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getSshClientBytes() {
+    java.lang.Object ref = sshClient_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      sshClient_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int SSH_SERVER_FIELD_NUMBER = 9;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object sshServer_ = "";
+  /**
+   * <pre>
+   * Identification line of the SSH server. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+   * @return The sshServer.
+   */
+  @java.lang.Override
+  public java.lang.String getSshServer() {
+    java.lang.Object ref = sshServer_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      sshServer_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * Identification line of the SSH server. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+   * @return The bytes for sshServer.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getSshServerBytes() {
+    java.lang.Object ref = sshServer_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      sshServer_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -379,6 +523,15 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(tlsCipher_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 6, tlsCipher_);
     }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(dnsName_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 7, dnsName_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sshClient_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 8, sshClient_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sshServer_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 9, sshServer_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -405,6 +558,15 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(tlsCipher_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(6, tlsCipher_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(dnsName_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(7, dnsName_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sshClient_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(8, sshClient_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sshServer_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(9, sshServer_);
     }
     return size;
   }
@@ -442,6 +604,12 @@ private static final long serialVersionUID = 0L;
         .equals(other.getQuicVersion())) return false;
     if (!getTlsCipher()
         .equals(other.getTlsCipher())) return false;
+    if (!getDnsName()
+        .equals(other.getDnsName())) return false;
+    if (!getSshClient()
+        .equals(other.getSshClient())) return false;
+    if (!getSshServer()
+        .equals(other.getSshServer())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -467,6 +635,12 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getQuicVersion().hashCode();
     hash = (37 * hash) + TLS_CIPHER_FIELD_NUMBER;
     hash = (53 * hash) + getTlsCipher().hashCode();
+    hash = (37 * hash) + DNS_NAME_FIELD_NUMBER;
+    hash = (53 * hash) + getDnsName().hashCode();
+    hash = (37 * hash) + SSH_CLIENT_FIELD_NUMBER;
+    hash = (53 * hash) + getSshClient().hashCode();
+    hash = (37 * hash) + SSH_SERVER_FIELD_NUMBER;
+    hash = (53 * hash) + getSshServer().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -609,6 +783,9 @@ private static final long serialVersionUID = 0L;
       ja4_ = "";
       quicVersion_ = "";
       tlsCipher_ = "";
+      dnsName_ = "";
+      sshClient_ = "";
+      sshServer_ = "";
       return this;
     }
 
@@ -661,6 +838,15 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000020) != 0)) {
         result.tlsCipher_ = tlsCipher_;
       }
+      if (((from_bitField0_ & 0x00000040) != 0)) {
+        result.dnsName_ = dnsName_;
+      }
+      if (((from_bitField0_ & 0x00000080) != 0)) {
+        result.sshClient_ = sshClient_;
+      }
+      if (((from_bitField0_ & 0x00000100) != 0)) {
+        result.sshServer_ = sshServer_;
+      }
     }
 
     @java.lang.Override
@@ -708,6 +894,21 @@ private static final long serialVersionUID = 0L;
       if (!other.getTlsCipher().isEmpty()) {
         tlsCipher_ = other.tlsCipher_;
         bitField0_ |= 0x00000020;
+        onChanged();
+      }
+      if (!other.getDnsName().isEmpty()) {
+        dnsName_ = other.dnsName_;
+        bitField0_ |= 0x00000040;
+        onChanged();
+      }
+      if (!other.getSshClient().isEmpty()) {
+        sshClient_ = other.sshClient_;
+        bitField0_ |= 0x00000080;
+        onChanged();
+      }
+      if (!other.getSshServer().isEmpty()) {
+        sshServer_ = other.sshServer_;
+        bitField0_ |= 0x00000100;
         onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
@@ -764,6 +965,21 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000020;
               break;
             } // case 50
+            case 58: {
+              dnsName_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000040;
+              break;
+            } // case 58
+            case 66: {
+              sshClient_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000080;
+              break;
+            } // case 66
+            case 74: {
+              sshServer_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000100;
+              break;
+            } // case 74
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1384,6 +1600,282 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       tlsCipher_ = value;
       bitField0_ |= 0x00000020;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object dnsName_ = "";
+    /**
+     * <pre>
+     * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+     * </pre>
+     *
+     * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+     * @return The dnsName.
+     */
+    public java.lang.String getDnsName() {
+      java.lang.Object ref = dnsName_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        dnsName_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+     * </pre>
+     *
+     * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+     * @return The bytes for dnsName.
+     */
+    public com.google.protobuf.ByteString
+        getDnsNameBytes() {
+      java.lang.Object ref = dnsName_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        dnsName_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+     * </pre>
+     *
+     * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+     * @param value The dnsName to set.
+     * @return This builder for chaining.
+     */
+    public Builder setDnsName(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      dnsName_ = value;
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+     * </pre>
+     *
+     * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearDnsName() {
+      dnsName_ = getDefaultInstance().getDnsName();
+      bitField0_ = (bitField0_ & ~0x00000040);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+     * </pre>
+     *
+     * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+     * @param value The bytes for dnsName to set.
+     * @return This builder for chaining.
+     */
+    public Builder setDnsNameBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      dnsName_ = value;
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object sshClient_ = "";
+    /**
+     * <pre>
+     * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+     * @return The sshClient.
+     */
+    public java.lang.String getSshClient() {
+      java.lang.Object ref = sshClient_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        sshClient_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+     * @return The bytes for sshClient.
+     */
+    public com.google.protobuf.ByteString
+        getSshClientBytes() {
+      java.lang.Object ref = sshClient_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        sshClient_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+     * @param value The sshClient to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSshClient(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      sshClient_ = value;
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSshClient() {
+      sshClient_ = getDefaultInstance().getSshClient();
+      bitField0_ = (bitField0_ & ~0x00000080);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+     * @param value The bytes for sshClient to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSshClientBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      sshClient_ = value;
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object sshServer_ = "";
+    /**
+     * <pre>
+     * Identification line of the SSH server. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+     * @return The sshServer.
+     */
+    public java.lang.String getSshServer() {
+      java.lang.Object ref = sshServer_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        sshServer_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH server. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+     * @return The bytes for sshServer.
+     */
+    public com.google.protobuf.ByteString
+        getSshServerBytes() {
+      java.lang.Object ref = sshServer_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        sshServer_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH server. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+     * @param value The sshServer to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSshServer(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      sshServer_ = value;
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH server. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSshServer() {
+      sshServer_ = getDefaultInstance().getSshServer();
+      bitField0_ = (bitField0_ & ~0x00000100);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Identification line of the SSH server. Empty when none was seen.
+     * </pre>
+     *
+     * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+     * @param value The bytes for sshServer to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSshServerBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      sshServer_ = value;
+      bitField0_ |= 0x00000100;
       onChanged();
       return this;
     }

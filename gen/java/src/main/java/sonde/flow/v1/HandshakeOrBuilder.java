@@ -150,4 +150,64 @@ public interface HandshakeOrBuilder extends
    */
   com.google.protobuf.ByteString
       getTlsCipherBytes();
+
+  /**
+   * <pre>
+   * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+   * </pre>
+   *
+   * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+   * @return The dnsName.
+   */
+  java.lang.String getDnsName();
+  /**
+   * <pre>
+   * First name asked for in DNS, mDNS or LLMNR, without the final dot. Empty when it is no such message.
+   * </pre>
+   *
+   * <code>string dns_name = 7 [json_name = "dnsName"];</code>
+   * @return The bytes for dnsName.
+   */
+  com.google.protobuf.ByteString
+      getDnsNameBytes();
+
+  /**
+   * <pre>
+   * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+   * @return The sshClient.
+   */
+  java.lang.String getSshClient();
+  /**
+   * <pre>
+   * Identification line of the SSH client (RFC 4253 section 4.2), without its line end. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_client = 8 [json_name = "sshClient"];</code>
+   * @return The bytes for sshClient.
+   */
+  com.google.protobuf.ByteString
+      getSshClientBytes();
+
+  /**
+   * <pre>
+   * Identification line of the SSH server. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+   * @return The sshServer.
+   */
+  java.lang.String getSshServer();
+  /**
+   * <pre>
+   * Identification line of the SSH server. Empty when none was seen.
+   * </pre>
+   *
+   * <code>string ssh_server = 9 [json_name = "sshServer"];</code>
+   * @return The bytes for sshServer.
+   */
+  com.google.protobuf.ByteString
+      getSshServerBytes();
 }

@@ -46,6 +46,37 @@ public final class ClassifierServiceGrpc {
     return getClassifyMethod;
   }
 
+  private static volatile io.grpc.MethodDescriptor<sonde.inference.v1.ClassifyStreamRequest,
+      sonde.inference.v1.ClassifyStreamResponse> getClassifyStreamMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "ClassifyStream",
+      requestType = sonde.inference.v1.ClassifyStreamRequest.class,
+      responseType = sonde.inference.v1.ClassifyStreamResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.BIDI_STREAMING)
+  public static io.grpc.MethodDescriptor<sonde.inference.v1.ClassifyStreamRequest,
+      sonde.inference.v1.ClassifyStreamResponse> getClassifyStreamMethod() {
+    io.grpc.MethodDescriptor<sonde.inference.v1.ClassifyStreamRequest, sonde.inference.v1.ClassifyStreamResponse> getClassifyStreamMethod;
+    if ((getClassifyStreamMethod = ClassifierServiceGrpc.getClassifyStreamMethod) == null) {
+      synchronized (ClassifierServiceGrpc.class) {
+        if ((getClassifyStreamMethod = ClassifierServiceGrpc.getClassifyStreamMethod) == null) {
+          ClassifierServiceGrpc.getClassifyStreamMethod = getClassifyStreamMethod =
+              io.grpc.MethodDescriptor.<sonde.inference.v1.ClassifyStreamRequest, sonde.inference.v1.ClassifyStreamResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.BIDI_STREAMING)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "ClassifyStream"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.inference.v1.ClassifyStreamRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.inference.v1.ClassifyStreamResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new ClassifierServiceMethodDescriptorSupplier("ClassifyStream"))
+              .build();
+        }
+      }
+    }
+    return getClassifyStreamMethod;
+  }
+
   private static volatile io.grpc.MethodDescriptor<sonde.inference.v1.GetModelRequest,
       sonde.inference.v1.GetModelResponse> getGetModelMethod;
 
@@ -106,6 +137,37 @@ public final class ClassifierServiceGrpc {
       }
     }
     return getExplainMethod;
+  }
+
+  private static volatile io.grpc.MethodDescriptor<sonde.inference.v1.GetDriftRequest,
+      sonde.inference.v1.GetDriftResponse> getGetDriftMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "GetDrift",
+      requestType = sonde.inference.v1.GetDriftRequest.class,
+      responseType = sonde.inference.v1.GetDriftResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.UNARY)
+  public static io.grpc.MethodDescriptor<sonde.inference.v1.GetDriftRequest,
+      sonde.inference.v1.GetDriftResponse> getGetDriftMethod() {
+    io.grpc.MethodDescriptor<sonde.inference.v1.GetDriftRequest, sonde.inference.v1.GetDriftResponse> getGetDriftMethod;
+    if ((getGetDriftMethod = ClassifierServiceGrpc.getGetDriftMethod) == null) {
+      synchronized (ClassifierServiceGrpc.class) {
+        if ((getGetDriftMethod = ClassifierServiceGrpc.getGetDriftMethod) == null) {
+          ClassifierServiceGrpc.getGetDriftMethod = getGetDriftMethod =
+              io.grpc.MethodDescriptor.<sonde.inference.v1.GetDriftRequest, sonde.inference.v1.GetDriftResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.UNARY)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "GetDrift"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.inference.v1.GetDriftRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.inference.v1.GetDriftResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new ClassifierServiceMethodDescriptorSupplier("GetDrift"))
+              .build();
+        }
+      }
+    }
+    return getGetDriftMethod;
   }
 
   /**
@@ -188,6 +250,18 @@ public final class ClassifierServiceGrpc {
 
     /**
      * <pre>
+     * ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+     * its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+     * Roles: service, operator.
+     * </pre>
+     */
+    default io.grpc.stub.StreamObserver<sonde.inference.v1.ClassifyStreamRequest> classifyStream(
+        io.grpc.stub.StreamObserver<sonde.inference.v1.ClassifyStreamResponse> responseObserver) {
+      return io.grpc.stub.ServerCalls.asyncUnimplementedStreamingCall(getClassifyStreamMethod(), responseObserver);
+    }
+
+    /**
+     * <pre>
      * GetModel tells what is loaded. Roles: service, operator, viewer.
      * </pre>
      */
@@ -204,6 +278,17 @@ public final class ClassifierServiceGrpc {
     default void explain(sonde.inference.v1.ExplainRequest request,
         io.grpc.stub.StreamObserver<sonde.inference.v1.ExplainResponse> responseObserver) {
       io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getExplainMethod(), responseObserver);
+    }
+
+    /**
+     * <pre>
+     * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+     * A model without a reference: FAILED_PRECONDITION.
+     * </pre>
+     */
+    default void getDrift(sonde.inference.v1.GetDriftRequest request,
+        io.grpc.stub.StreamObserver<sonde.inference.v1.GetDriftResponse> responseObserver) {
+      io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getGetDriftMethod(), responseObserver);
     }
   }
 
@@ -255,6 +340,19 @@ public final class ClassifierServiceGrpc {
 
     /**
      * <pre>
+     * ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+     * its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+     * Roles: service, operator.
+     * </pre>
+     */
+    public io.grpc.stub.StreamObserver<sonde.inference.v1.ClassifyStreamRequest> classifyStream(
+        io.grpc.stub.StreamObserver<sonde.inference.v1.ClassifyStreamResponse> responseObserver) {
+      return io.grpc.stub.ClientCalls.asyncBidiStreamingCall(
+          getChannel().newCall(getClassifyStreamMethod(), getCallOptions()), responseObserver);
+    }
+
+    /**
+     * <pre>
      * GetModel tells what is loaded. Roles: service, operator, viewer.
      * </pre>
      */
@@ -273,6 +371,18 @@ public final class ClassifierServiceGrpc {
         io.grpc.stub.StreamObserver<sonde.inference.v1.ExplainResponse> responseObserver) {
       io.grpc.stub.ClientCalls.asyncUnaryCall(
           getChannel().newCall(getExplainMethod(), getCallOptions()), request, responseObserver);
+    }
+
+    /**
+     * <pre>
+     * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+     * A model without a reference: FAILED_PRECONDITION.
+     * </pre>
+     */
+    public void getDrift(sonde.inference.v1.GetDriftRequest request,
+        io.grpc.stub.StreamObserver<sonde.inference.v1.GetDriftResponse> responseObserver) {
+      io.grpc.stub.ClientCalls.asyncUnaryCall(
+          getChannel().newCall(getGetDriftMethod(), getCallOptions()), request, responseObserver);
     }
   }
 
@@ -309,6 +419,20 @@ public final class ClassifierServiceGrpc {
 
     /**
      * <pre>
+     * ClassifyStream answers requests in their order, each with a response or, where Classify would fail, with an error in
+     * its place; the stream goes on. At most 64 requests of a stream are worked on at once; the server reads no further then.
+     * Roles: service, operator.
+     * </pre>
+     */
+    @io.grpc.ExperimentalApi("https://github.com/grpc/grpc-java/issues/10918")
+    public io.grpc.stub.BlockingClientCall<sonde.inference.v1.ClassifyStreamRequest, sonde.inference.v1.ClassifyStreamResponse>
+        classifyStream() {
+      return io.grpc.stub.ClientCalls.blockingBidiStreamingCall(
+          getChannel(), getClassifyStreamMethod(), getCallOptions());
+    }
+
+    /**
+     * <pre>
      * GetModel tells what is loaded. Roles: service, operator, viewer.
      * </pre>
      */
@@ -325,6 +449,17 @@ public final class ClassifierServiceGrpc {
     public sonde.inference.v1.ExplainResponse explain(sonde.inference.v1.ExplainRequest request) throws io.grpc.StatusException {
       return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
           getChannel(), getExplainMethod(), getCallOptions(), request);
+    }
+
+    /**
+     * <pre>
+     * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+     * A model without a reference: FAILED_PRECONDITION.
+     * </pre>
+     */
+    public sonde.inference.v1.GetDriftResponse getDrift(sonde.inference.v1.GetDriftRequest request) throws io.grpc.StatusException {
+      return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
+          getChannel(), getGetDriftMethod(), getCallOptions(), request);
     }
   }
 
@@ -377,6 +512,17 @@ public final class ClassifierServiceGrpc {
     public sonde.inference.v1.ExplainResponse explain(sonde.inference.v1.ExplainRequest request) {
       return io.grpc.stub.ClientCalls.blockingUnaryCall(
           getChannel(), getExplainMethod(), getCallOptions(), request);
+    }
+
+    /**
+     * <pre>
+     * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+     * A model without a reference: FAILED_PRECONDITION.
+     * </pre>
+     */
+    public sonde.inference.v1.GetDriftResponse getDrift(sonde.inference.v1.GetDriftRequest request) {
+      return io.grpc.stub.ClientCalls.blockingUnaryCall(
+          getChannel(), getGetDriftMethod(), getCallOptions(), request);
     }
   }
 
@@ -433,11 +579,25 @@ public final class ClassifierServiceGrpc {
       return io.grpc.stub.ClientCalls.futureUnaryCall(
           getChannel().newCall(getExplainMethod(), getCallOptions()), request);
     }
+
+    /**
+     * <pre>
+     * GetDrift compares what came since the version was loaded with what it was trained on. Roles: service, operator, viewer.
+     * A model without a reference: FAILED_PRECONDITION.
+     * </pre>
+     */
+    public com.google.common.util.concurrent.ListenableFuture<sonde.inference.v1.GetDriftResponse> getDrift(
+        sonde.inference.v1.GetDriftRequest request) {
+      return io.grpc.stub.ClientCalls.futureUnaryCall(
+          getChannel().newCall(getGetDriftMethod(), getCallOptions()), request);
+    }
   }
 
   private static final int METHODID_CLASSIFY = 0;
   private static final int METHODID_GET_MODEL = 1;
   private static final int METHODID_EXPLAIN = 2;
+  private static final int METHODID_GET_DRIFT = 3;
+  private static final int METHODID_CLASSIFY_STREAM = 4;
 
   private static final class MethodHandlers<Req, Resp> implements
       io.grpc.stub.ServerCalls.UnaryMethod<Req, Resp>,
@@ -468,6 +628,10 @@ public final class ClassifierServiceGrpc {
           serviceImpl.explain((sonde.inference.v1.ExplainRequest) request,
               (io.grpc.stub.StreamObserver<sonde.inference.v1.ExplainResponse>) responseObserver);
           break;
+        case METHODID_GET_DRIFT:
+          serviceImpl.getDrift((sonde.inference.v1.GetDriftRequest) request,
+              (io.grpc.stub.StreamObserver<sonde.inference.v1.GetDriftResponse>) responseObserver);
+          break;
         default:
           throw new AssertionError();
       }
@@ -478,6 +642,9 @@ public final class ClassifierServiceGrpc {
     public io.grpc.stub.StreamObserver<Req> invoke(
         io.grpc.stub.StreamObserver<Resp> responseObserver) {
       switch (methodId) {
+        case METHODID_CLASSIFY_STREAM:
+          return (io.grpc.stub.StreamObserver<Req>) serviceImpl.classifyStream(
+              (io.grpc.stub.StreamObserver<sonde.inference.v1.ClassifyStreamResponse>) responseObserver);
         default:
           throw new AssertionError();
       }
@@ -494,6 +661,13 @@ public final class ClassifierServiceGrpc {
               sonde.inference.v1.ClassifyResponse>(
                 service, METHODID_CLASSIFY)))
         .addMethod(
+          getClassifyStreamMethod(),
+          io.grpc.stub.ServerCalls.asyncBidiStreamingCall(
+            new MethodHandlers<
+              sonde.inference.v1.ClassifyStreamRequest,
+              sonde.inference.v1.ClassifyStreamResponse>(
+                service, METHODID_CLASSIFY_STREAM)))
+        .addMethod(
           getGetModelMethod(),
           io.grpc.stub.ServerCalls.asyncUnaryCall(
             new MethodHandlers<
@@ -507,6 +681,13 @@ public final class ClassifierServiceGrpc {
               sonde.inference.v1.ExplainRequest,
               sonde.inference.v1.ExplainResponse>(
                 service, METHODID_EXPLAIN)))
+        .addMethod(
+          getGetDriftMethod(),
+          io.grpc.stub.ServerCalls.asyncUnaryCall(
+            new MethodHandlers<
+              sonde.inference.v1.GetDriftRequest,
+              sonde.inference.v1.GetDriftResponse>(
+                service, METHODID_GET_DRIFT)))
         .build();
   }
 
@@ -556,8 +737,10 @@ public final class ClassifierServiceGrpc {
           serviceDescriptor = result = io.grpc.ServiceDescriptor.newBuilder(SERVICE_NAME)
               .setSchemaDescriptor(new ClassifierServiceFileDescriptorSupplier())
               .addMethod(getClassifyMethod())
+              .addMethod(getClassifyStreamMethod())
               .addMethod(getGetModelMethod())
               .addMethod(getExplainMethod())
+              .addMethod(getGetDriftMethod())
               .build();
         }
       }

@@ -36,6 +36,7 @@ private static final long serialVersionUID = 0L;
     model_ = "";
     version_ = "";
     sessions_ = java.util.Collections.emptyList();
+    priority_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -273,6 +274,32 @@ private static final long serialVersionUID = 0L;
     return topK_;
   }
 
+  public static final int PRIORITY_FIELD_NUMBER = 6;
+  private int priority_ = 0;
+  /**
+   * <pre>
+   * Whether it goes before bulk. Unspecified: interactive.
+   * </pre>
+   *
+   * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+   * @return The enum numeric value on the wire for priority.
+   */
+  @java.lang.Override public int getPriorityValue() {
+    return priority_;
+  }
+  /**
+   * <pre>
+   * Whether it goes before bulk. Unspecified: interactive.
+   * </pre>
+   *
+   * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+   * @return The priority.
+   */
+  @java.lang.Override public sonde.inference.v1.Priority getPriority() {
+    sonde.inference.v1.Priority result = sonde.inference.v1.Priority.forNumber(priority_);
+    return result == null ? sonde.inference.v1.Priority.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -302,6 +329,9 @@ private static final long serialVersionUID = 0L;
     if (topK_ != 0) {
       output.writeUInt32(5, topK_);
     }
+    if (priority_ != sonde.inference.v1.Priority.PRIORITY_UNSPECIFIED.getNumber()) {
+      output.writeEnum(6, priority_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -327,6 +357,10 @@ private static final long serialVersionUID = 0L;
     if (topK_ != 0) {
       size += com.google.protobuf.CodedOutputStream
         .computeUInt32Size(5, topK_);
+    }
+    if (priority_ != sonde.inference.v1.Priority.PRIORITY_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(6, priority_);
     }
     return size;
   }
@@ -362,6 +396,7 @@ private static final long serialVersionUID = 0L;
         .equals(other.getSessionsList())) return false;
     if (getTopK()
         != other.getTopK()) return false;
+    if (priority_ != other.priority_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -385,6 +420,8 @@ private static final long serialVersionUID = 0L;
     }
     hash = (37 * hash) + TOP_K_FIELD_NUMBER;
     hash = (53 * hash) + getTopK();
+    hash = (37 * hash) + PRIORITY_FIELD_NUMBER;
+    hash = (53 * hash) + priority_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -531,6 +568,7 @@ private static final long serialVersionUID = 0L;
       }
       bitField0_ = (bitField0_ & ~0x00000008);
       topK_ = 0;
+      priority_ = 0;
       return this;
     }
 
@@ -588,6 +626,9 @@ private static final long serialVersionUID = 0L;
       }
       if (((from_bitField0_ & 0x00000010) != 0)) {
         result.topK_ = topK_;
+      }
+      if (((from_bitField0_ & 0x00000020) != 0)) {
+        result.priority_ = priority_;
       }
     }
 
@@ -647,6 +688,9 @@ private static final long serialVersionUID = 0L;
       if (other.getTopK() != 0) {
         setTopK(other.getTopK());
       }
+      if (other.priority_ != 0) {
+        setPriorityValue(other.getPriorityValue());
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -704,6 +748,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000010;
               break;
             } // case 40
+            case 48: {
+              priority_ = input.readEnum();
+              bitField0_ |= 0x00000020;
+              break;
+            } // case 48
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1343,6 +1392,78 @@ private static final long serialVersionUID = 0L;
     public Builder clearTopK() {
       bitField0_ = (bitField0_ & ~0x00000010);
       topK_ = 0;
+      onChanged();
+      return this;
+    }
+
+    private int priority_ = 0;
+    /**
+     * <pre>
+     * Whether it goes before bulk. Unspecified: interactive.
+     * </pre>
+     *
+     * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+     * @return The enum numeric value on the wire for priority.
+     */
+    @java.lang.Override public int getPriorityValue() {
+      return priority_;
+    }
+    /**
+     * <pre>
+     * Whether it goes before bulk. Unspecified: interactive.
+     * </pre>
+     *
+     * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+     * @param value The enum numeric value on the wire for priority to set.
+     * @return This builder for chaining.
+     */
+    public Builder setPriorityValue(int value) {
+      priority_ = value;
+      bitField0_ |= 0x00000020;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Whether it goes before bulk. Unspecified: interactive.
+     * </pre>
+     *
+     * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+     * @return The priority.
+     */
+    @java.lang.Override
+    public sonde.inference.v1.Priority getPriority() {
+      sonde.inference.v1.Priority result = sonde.inference.v1.Priority.forNumber(priority_);
+      return result == null ? sonde.inference.v1.Priority.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Whether it goes before bulk. Unspecified: interactive.
+     * </pre>
+     *
+     * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+     * @param value The priority to set.
+     * @throws IllegalArgumentException if UNRECOGNIZED is provided.
+     * @return This builder for chaining.
+     */
+    public Builder setPriority(sonde.inference.v1.Priority value) {
+      java.util.Objects.requireNonNull(value);
+      bitField0_ |= 0x00000020;
+      priority_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Whether it goes before bulk. Unspecified: interactive.
+     * </pre>
+     *
+     * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearPriority() {
+      bitField0_ = (bitField0_ & ~0x00000020);
+      priority_ = 0;
       onChanged();
       return this;
     }

@@ -123,4 +123,23 @@ public interface ClassifyRequestOrBuilder extends
    * @return The topK.
    */
   int getTopK();
+
+  /**
+   * <pre>
+   * Whether it goes before bulk. Unspecified: interactive.
+   * </pre>
+   *
+   * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+   * @return The enum numeric value on the wire for priority.
+   */
+  int getPriorityValue();
+  /**
+   * <pre>
+   * Whether it goes before bulk. Unspecified: interactive.
+   * </pre>
+   *
+   * <code>.sonde.inference.v1.Priority priority = 6 [json_name = "priority"];</code>
+   * @return The priority.
+   */
+  sonde.inference.v1.Priority getPriority();
 }

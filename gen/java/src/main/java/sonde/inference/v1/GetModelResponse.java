@@ -37,6 +37,9 @@ private static final long serialVersionUID = 0L;
     labels_ = java.util.Collections.emptyList();
     schemaSha256_ = "";
     metricsJson_ = "";
+    card_ = "";
+    schemaJson_ = "";
+    sha256_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -360,6 +363,147 @@ private static final long serialVersionUID = 0L;
     return createTime_ == null ? com.google.protobuf.Timestamp.getDefaultInstance() : createTime_;
   }
 
+  public static final int CARD_FIELD_NUMBER = 8;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object card_ = "";
+  /**
+   * <pre>
+   * The model's card, as Markdown. Empty when it carries none.
+   * </pre>
+   *
+   * <code>string card = 8 [json_name = "card"];</code>
+   * @return The card.
+   */
+  @java.lang.Override
+  public java.lang.String getCard() {
+    java.lang.Object ref = card_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      card_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The model's card, as Markdown. Empty when it carries none.
+   * </pre>
+   *
+   * <code>string card = 8 [json_name = "card"];</code>
+   * @return The bytes for card.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getCardBytes() {
+    java.lang.Object ref = card_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      card_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int SCHEMA_JSON_FIELD_NUMBER = 9;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object schemaJson_ = "";
+  /**
+   * <pre>
+   * The feature schema, as JSON.
+   * </pre>
+   *
+   * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+   * @return The schemaJson.
+   */
+  @java.lang.Override
+  public java.lang.String getSchemaJson() {
+    java.lang.Object ref = schemaJson_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      schemaJson_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * The feature schema, as JSON.
+   * </pre>
+   *
+   * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+   * @return The bytes for schemaJson.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getSchemaJsonBytes() {
+    java.lang.Object ref = schemaJson_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      schemaJson_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
+  public static final int SHA256_FIELD_NUMBER = 10;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object sha256_ = "";
+  /**
+   * <pre>
+   * SHA-256 of the model's file, hexadecimal.
+   * </pre>
+   *
+   * <code>string sha256 = 10 [json_name = "sha256"];</code>
+   * @return The sha256.
+   */
+  @java.lang.Override
+  public java.lang.String getSha256() {
+    java.lang.Object ref = sha256_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      sha256_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * SHA-256 of the model's file, hexadecimal.
+   * </pre>
+   *
+   * <code>string sha256 = 10 [json_name = "sha256"];</code>
+   * @return The bytes for sha256.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getSha256Bytes() {
+    java.lang.Object ref = sha256_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      sha256_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -395,6 +539,15 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeMessage(7, getCreateTime());
     }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(card_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 8, card_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(schemaJson_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 9, schemaJson_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 10, sha256_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -427,6 +580,15 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(7, getCreateTime());
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(card_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(8, card_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(schemaJson_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(9, schemaJson_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(10, sha256_);
     }
     return size;
   }
@@ -470,6 +632,12 @@ private static final long serialVersionUID = 0L;
       if (!getCreateTime()
           .equals(other.getCreateTime())) return false;
     }
+    if (!getCard()
+        .equals(other.getCard())) return false;
+    if (!getSchemaJson()
+        .equals(other.getSchemaJson())) return false;
+    if (!getSha256()
+        .equals(other.getSha256())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -500,6 +668,12 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + CREATE_TIME_FIELD_NUMBER;
       hash = (53 * hash) + getCreateTime().hashCode();
     }
+    hash = (37 * hash) + CARD_FIELD_NUMBER;
+    hash = (53 * hash) + getCard().hashCode();
+    hash = (37 * hash) + SCHEMA_JSON_FIELD_NUMBER;
+    hash = (53 * hash) + getSchemaJson().hashCode();
+    hash = (37 * hash) + SHA256_FIELD_NUMBER;
+    hash = (53 * hash) + getSha256().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -659,6 +833,9 @@ private static final long serialVersionUID = 0L;
         createTimeBuilder_.dispose();
         createTimeBuilder_ = null;
       }
+      card_ = "";
+      schemaJson_ = "";
+      sha256_ = "";
       return this;
     }
 
@@ -727,6 +904,15 @@ private static final long serialVersionUID = 0L;
             : createTimeBuilder_.build();
         to_bitField0_ |= 0x00000001;
       }
+      if (((from_bitField0_ & 0x00000080) != 0)) {
+        result.card_ = card_;
+      }
+      if (((from_bitField0_ & 0x00000100) != 0)) {
+        result.schemaJson_ = schemaJson_;
+      }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
+        result.sha256_ = sha256_;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -793,6 +979,21 @@ private static final long serialVersionUID = 0L;
       }
       if (other.hasCreateTime()) {
         mergeCreateTime(other.getCreateTime());
+      }
+      if (!other.getCard().isEmpty()) {
+        card_ = other.card_;
+        bitField0_ |= 0x00000080;
+        onChanged();
+      }
+      if (!other.getSchemaJson().isEmpty()) {
+        schemaJson_ = other.schemaJson_;
+        bitField0_ |= 0x00000100;
+        onChanged();
+      }
+      if (!other.getSha256().isEmpty()) {
+        sha256_ = other.sha256_;
+        bitField0_ |= 0x00000200;
+        onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -863,6 +1064,21 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000040;
               break;
             } // case 58
+            case 66: {
+              card_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000080;
+              break;
+            } // case 66
+            case 74: {
+              schemaJson_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000100;
+              break;
+            } // case 74
+            case 82: {
+              sha256_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00000200;
+              break;
+            } // case 82
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1751,6 +1967,282 @@ private static final long serialVersionUID = 0L;
         createTime_ = null;
       }
       return createTimeBuilder_;
+    }
+
+    private java.lang.Object card_ = "";
+    /**
+     * <pre>
+     * The model's card, as Markdown. Empty when it carries none.
+     * </pre>
+     *
+     * <code>string card = 8 [json_name = "card"];</code>
+     * @return The card.
+     */
+    public java.lang.String getCard() {
+      java.lang.Object ref = card_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        card_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The model's card, as Markdown. Empty when it carries none.
+     * </pre>
+     *
+     * <code>string card = 8 [json_name = "card"];</code>
+     * @return The bytes for card.
+     */
+    public com.google.protobuf.ByteString
+        getCardBytes() {
+      java.lang.Object ref = card_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        card_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The model's card, as Markdown. Empty when it carries none.
+     * </pre>
+     *
+     * <code>string card = 8 [json_name = "card"];</code>
+     * @param value The card to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCard(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      card_ = value;
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The model's card, as Markdown. Empty when it carries none.
+     * </pre>
+     *
+     * <code>string card = 8 [json_name = "card"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCard() {
+      card_ = getDefaultInstance().getCard();
+      bitField0_ = (bitField0_ & ~0x00000080);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The model's card, as Markdown. Empty when it carries none.
+     * </pre>
+     *
+     * <code>string card = 8 [json_name = "card"];</code>
+     * @param value The bytes for card to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCardBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      card_ = value;
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object schemaJson_ = "";
+    /**
+     * <pre>
+     * The feature schema, as JSON.
+     * </pre>
+     *
+     * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+     * @return The schemaJson.
+     */
+    public java.lang.String getSchemaJson() {
+      java.lang.Object ref = schemaJson_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        schemaJson_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The feature schema, as JSON.
+     * </pre>
+     *
+     * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+     * @return The bytes for schemaJson.
+     */
+    public com.google.protobuf.ByteString
+        getSchemaJsonBytes() {
+      java.lang.Object ref = schemaJson_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        schemaJson_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * The feature schema, as JSON.
+     * </pre>
+     *
+     * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+     * @param value The schemaJson to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSchemaJson(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      schemaJson_ = value;
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The feature schema, as JSON.
+     * </pre>
+     *
+     * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSchemaJson() {
+      schemaJson_ = getDefaultInstance().getSchemaJson();
+      bitField0_ = (bitField0_ & ~0x00000100);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The feature schema, as JSON.
+     * </pre>
+     *
+     * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+     * @param value The bytes for schemaJson to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSchemaJsonBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      schemaJson_ = value;
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object sha256_ = "";
+    /**
+     * <pre>
+     * SHA-256 of the model's file, hexadecimal.
+     * </pre>
+     *
+     * <code>string sha256 = 10 [json_name = "sha256"];</code>
+     * @return The sha256.
+     */
+    public java.lang.String getSha256() {
+      java.lang.Object ref = sha256_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        sha256_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * SHA-256 of the model's file, hexadecimal.
+     * </pre>
+     *
+     * <code>string sha256 = 10 [json_name = "sha256"];</code>
+     * @return The bytes for sha256.
+     */
+    public com.google.protobuf.ByteString
+        getSha256Bytes() {
+      java.lang.Object ref = sha256_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        sha256_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * SHA-256 of the model's file, hexadecimal.
+     * </pre>
+     *
+     * <code>string sha256 = 10 [json_name = "sha256"];</code>
+     * @param value The sha256 to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSha256(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      sha256_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * SHA-256 of the model's file, hexadecimal.
+     * </pre>
+     *
+     * <code>string sha256 = 10 [json_name = "sha256"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSha256() {
+      sha256_ = getDefaultInstance().getSha256();
+      bitField0_ = (bitField0_ & ~0x00000200);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * SHA-256 of the model's file, hexadecimal.
+     * </pre>
+     *
+     * <code>string sha256 = 10 [json_name = "sha256"];</code>
+     * @param value The bytes for sha256 to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSha256Bytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      sha256_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
     }
 
     // @@protoc_insertion_point(builder_scope:sonde.inference.v1.GetModelResponse)

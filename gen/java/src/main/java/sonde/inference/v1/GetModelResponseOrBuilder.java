@@ -170,4 +170,64 @@ public interface GetModelResponseOrBuilder extends
    * <code>.google.protobuf.Timestamp create_time = 7 [json_name = "createTime"];</code>
    */
   com.google.protobuf.TimestampOrBuilder getCreateTimeOrBuilder();
+
+  /**
+   * <pre>
+   * The model's card, as Markdown. Empty when it carries none.
+   * </pre>
+   *
+   * <code>string card = 8 [json_name = "card"];</code>
+   * @return The card.
+   */
+  java.lang.String getCard();
+  /**
+   * <pre>
+   * The model's card, as Markdown. Empty when it carries none.
+   * </pre>
+   *
+   * <code>string card = 8 [json_name = "card"];</code>
+   * @return The bytes for card.
+   */
+  com.google.protobuf.ByteString
+      getCardBytes();
+
+  /**
+   * <pre>
+   * The feature schema, as JSON.
+   * </pre>
+   *
+   * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+   * @return The schemaJson.
+   */
+  java.lang.String getSchemaJson();
+  /**
+   * <pre>
+   * The feature schema, as JSON.
+   * </pre>
+   *
+   * <code>string schema_json = 9 [json_name = "schemaJson"];</code>
+   * @return The bytes for schemaJson.
+   */
+  com.google.protobuf.ByteString
+      getSchemaJsonBytes();
+
+  /**
+   * <pre>
+   * SHA-256 of the model's file, hexadecimal.
+   * </pre>
+   *
+   * <code>string sha256 = 10 [json_name = "sha256"];</code>
+   * @return The sha256.
+   */
+  java.lang.String getSha256();
+  /**
+   * <pre>
+   * SHA-256 of the model's file, hexadecimal.
+   * </pre>
+   *
+   * <code>string sha256 = 10 [json_name = "sha256"];</code>
+   * @return The bytes for sha256.
+   */
+  com.google.protobuf.ByteString
+      getSha256Bytes();
 }

@@ -42,6 +42,21 @@ public final class InferenceProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sonde_inference_v1_ClassifyResponse_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_ClassifyStreamRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_ClassifyStreamRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_ClassifyStreamResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_ClassifyStreamResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_ClassifyError_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_ClassifyError_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_sonde_inference_v1_GetModelRequest_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -71,6 +86,21 @@ public final class InferenceProto extends com.google.protobuf.GeneratedFile {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sonde_inference_v1_ExplainResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_GetDriftRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_GetDriftRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_Drift_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_Drift_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_inference_v1_GetDriftResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_inference_v1_GetDriftResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -88,48 +118,84 @@ public final class InferenceProto extends com.google.protobuf.GeneratedFile {
       "signedSizes\022\027\n\007gaps_us\030\004 \003(\rR\006gapsUs\022#\n\r" +
       "reverse_empty\030\005 \003(\rR\014reverseEmpty\022\'\n\017for" +
       "ward_payload\030\006 \001(\014R\016forwardPayload\022\'\n\017re" +
-      "verse_payload\030\007 \001(\014R\016reversePayload\"\237\001\n\017" +
+      "verse_payload\030\007 \001(\014R\016reversePayload\"\331\001\n\017" +
       "ClassifyRequest\022\016\n\002id\030\001 \001(\tR\002id\022\024\n\005model" +
       "\030\002 \001(\tR\005model\022\030\n\007version\030\003 \001(\tR\007version\022" +
       "7\n\010sessions\030\004 \003(\0132\033.sonde.inference.v1.S" +
-      "essionR\010sessions\022\023\n\005top_k\030\005 \001(\rR\004topK\"\300\001" +
-      "\n\020ClassifyResponse\022\016\n\002id\030\001 \001(\tR\002id\022\024\n\005mo" +
-      "del\030\002 \001(\tR\005model\022\030\n\007version\030\003 \001(\tR\007versi" +
-      "on\022#\n\rschema_sha256\030\004 \001(\tR\014schemaSha256\022" +
-      "G\n\017classifications\030\005 \003(\0132\035.sonde.flow.v1" +
-      ".ClassificationR\017classifications\"A\n\017GetM" +
-      "odelRequest\022\024\n\005model\030\001 \001(\tR\005model\022\030\n\007ver" +
-      "sion\030\002 \001(\tR\007version\"<\n\nModelLabel\022\022\n\004nam" +
-      "e\030\001 \001(\tR\004name\022\032\n\010category\030\002 \001(\tR\010categor" +
-      "y\"\244\002\n\020GetModelResponse\022\024\n\005model\030\001 \001(\tR\005m" +
-      "odel\022\030\n\007version\030\002 \001(\tR\007version\0226\n\006labels" +
-      "\030\003 \003(\0132\036.sonde.inference.v1.ModelLabelR\006" +
-      "labels\022#\n\rschema_sha256\030\004 \001(\tR\014schemaSha" +
-      "256\022#\n\runknown_below\030\005 \001(\002R\014unknownBelow" +
-      "\022!\n\014metrics_json\030\006 \001(\tR\013metricsJson\022;\n\013c" +
-      "reate_time\030\007 \001(\0132\032.google.protobuf.Times" +
-      "tampR\ncreateTime\"w\n\016ExplainRequest\022\024\n\005mo" +
-      "del\030\001 \001(\tR\005model\022\030\n\007version\030\002 \001(\tR\007versi" +
-      "on\0225\n\007session\030\003 \001(\0132\033.sonde.inference.v1" +
-      ".SessionR\007session\"M\n\014Contribution\022\022\n\004par" +
-      "t\030\001 \001(\tR\004part\022)\n\020probability_drop\030\002 \001(\002R" +
-      "\017probabilityDrop\"\240\001\n\017ExplainResponse\022E\n\016" +
-      "classification\030\001 \001(\0132\035.sonde.flow.v1.Cla" +
-      "ssificationR\016classification\022F\n\rcontribut" +
-      "ions\030\002 \003(\0132 .sonde.inference.v1.Contribu" +
-      "tionR\rcontributions2\225\002\n\021ClassifierServic" +
-      "e\022U\n\010Classify\022#.sonde.inference.v1.Class" +
-      "ifyRequest\032$.sonde.inference.v1.Classify" +
-      "Response\022U\n\010GetModel\022#.sonde.inference.v" +
-      "1.GetModelRequest\032$.sonde.inference.v1.G" +
-      "etModelResponse\022R\n\007Explain\022\".sonde.infer" +
-      "ence.v1.ExplainRequest\032#.sonde.inference" +
-      ".v1.ExplainResponseB\257\001B\016InferenceProtoP\001" +
-      "Z3sonde.example/gen/go/sonde/inference/v" +
-      "1;inferencev1\242\002\003SIX\252\002\022Sonde.Inference.V1" +
-      "\312\002\022Sonde\\Inference\\V1\342\002\036Sonde\\Inference\\" +
-      "V1\\GPBMetadata\352\002\024Sonde::Inference::V1b\006p" +
-      "roto3"
+      "essionR\010sessions\022\023\n\005top_k\030\005 \001(\rR\004topK\0228\n" +
+      "\010priority\030\006 \001(\0162\034.sonde.inference.v1.Pri" +
+      "orityR\010priority\"\300\001\n\020ClassifyResponse\022\016\n\002" +
+      "id\030\001 \001(\tR\002id\022\024\n\005model\030\002 \001(\tR\005model\022\030\n\007ve" +
+      "rsion\030\003 \001(\tR\007version\022#\n\rschema_sha256\030\004 " +
+      "\001(\tR\014schemaSha256\022G\n\017classifications\030\005 \003" +
+      "(\0132\035.sonde.flow.v1.ClassificationR\017class" +
+      "ifications\"V\n\025ClassifyStreamRequest\022=\n\007r" +
+      "equest\030\001 \001(\0132#.sonde.inference.v1.Classi" +
+      "fyRequestR\007request\"\242\001\n\026ClassifyStreamRes" +
+      "ponse\022B\n\010response\030\001 \001(\0132$.sonde.inferenc" +
+      "e.v1.ClassifyResponseH\000R\010response\0229\n\005err" +
+      "or\030\002 \001(\0132!.sonde.inference.v1.ClassifyEr" +
+      "rorH\000R\005errorB\t\n\007outcome\"M\n\rClassifyError" +
+      "\022\016\n\002id\030\001 \001(\tR\002id\022\022\n\004code\030\002 \001(\rR\004code\022\030\n\007" +
+      "message\030\003 \001(\tR\007message\"A\n\017GetModelReques" +
+      "t\022\024\n\005model\030\001 \001(\tR\005model\022\030\n\007version\030\002 \001(\t" +
+      "R\007version\"u\n\nModelLabel\022\022\n\004name\030\001 \001(\tR\004n" +
+      "ame\022\032\n\010category\030\002 \001(\tR\010category\022\022\n\004weak\030" +
+      "\003 \001(\010R\004weak\022#\n\runknown_below\030\004 \001(\002R\014unkn" +
+      "ownBelow\"\361\002\n\020GetModelResponse\022\024\n\005model\030\001" +
+      " \001(\tR\005model\022\030\n\007version\030\002 \001(\tR\007version\0226\n" +
+      "\006labels\030\003 \003(\0132\036.sonde.inference.v1.Model" +
+      "LabelR\006labels\022#\n\rschema_sha256\030\004 \001(\tR\014sc" +
+      "hemaSha256\022#\n\runknown_below\030\005 \001(\002R\014unkno" +
+      "wnBelow\022!\n\014metrics_json\030\006 \001(\tR\013metricsJs" +
+      "on\022;\n\013create_time\030\007 \001(\0132\032.google.protobu" +
+      "f.TimestampR\ncreateTime\022\022\n\004card\030\010 \001(\tR\004c" +
+      "ard\022\037\n\013schema_json\030\t \001(\tR\nschemaJson\022\026\n\006" +
+      "sha256\030\n \001(\tR\006sha256\"w\n\016ExplainRequest\022\024" +
+      "\n\005model\030\001 \001(\tR\005model\022\030\n\007version\030\002 \001(\tR\007v" +
+      "ersion\0225\n\007session\030\003 \001(\0132\033.sonde.inferenc" +
+      "e.v1.SessionR\007session\"M\n\014Contribution\022\022\n" +
+      "\004part\030\001 \001(\tR\004part\022)\n\020probability_drop\030\002 " +
+      "\001(\002R\017probabilityDrop\"\240\001\n\017ExplainResponse" +
+      "\022E\n\016classification\030\001 \001(\0132\035.sonde.flow.v1" +
+      ".ClassificationR\016classification\022F\n\rcontr" +
+      "ibutions\030\002 \003(\0132 .sonde.inference.v1.Cont" +
+      "ributionR\rcontributions\"A\n\017GetDriftReque" +
+      "st\022\024\n\005model\030\001 \001(\tR\005model\022\030\n\007version\030\002 \001(" +
+      "\tR\007version\"s\n\005Drift\022\022\n\004name\030\001 \001(\tR\004name\022" +
+      "\020\n\003psi\030\002 \001(\001R\003psi\022\022\n\004bins\030\003 \003(\tR\004bins\022\034\n" +
+      "\treference\030\004 \003(\001R\treference\022\022\n\004seen\030\005 \003(" +
+      "\001R\004seen\"\314\003\n\020GetDriftResponse\022\024\n\005model\030\001 " +
+      "\001(\tR\005model\022\030\n\007version\030\002 \001(\tR\007version\022\032\n\010" +
+      "sessions\030\003 \001(\004R\010sessions\0229\n\nstart_time\030\004" +
+      " \001(\0132\032.google.protobuf.TimestampR\tstartT" +
+      "ime\022!\n\014unknown_rate\030\005 \001(\001R\013unknownRate\0224" +
+      "\n\026reference_unknown_rate\030\006 \001(\001R\024referenc" +
+      "eUnknownRate\0225\n\010features\030\007 \003(\0132\031.sonde.i" +
+      "nference.v1.DriftR\010features\0229\n\nconfidenc" +
+      "e\030\010 \001(\0132\031.sonde.inference.v1.DriftR\nconf" +
+      "idence\0221\n\006energy\030\t \001(\0132\031.sonde.inference" +
+      ".v1.DriftR\006energy\0223\n\007classes\030\n \001(\0132\031.son" +
+      "de.inference.v1.DriftR\007classes*Q\n\010Priori" +
+      "ty\022\030\n\024PRIORITY_UNSPECIFIED\020\000\022\030\n\024PRIORITY" +
+      "_INTERACTIVE\020\001\022\021\n\rPRIORITY_BULK\020\0022\331\003\n\021Cl" +
+      "assifierService\022U\n\010Classify\022#.sonde.infe" +
+      "rence.v1.ClassifyRequest\032$.sonde.inferen" +
+      "ce.v1.ClassifyResponse\022k\n\016ClassifyStream" +
+      "\022).sonde.inference.v1.ClassifyStreamRequ" +
+      "est\032*.sonde.inference.v1.ClassifyStreamR" +
+      "esponse(\0010\001\022U\n\010GetModel\022#.sonde.inferenc" +
+      "e.v1.GetModelRequest\032$.sonde.inference.v" +
+      "1.GetModelResponse\022R\n\007Explain\022\".sonde.in" +
+      "ference.v1.ExplainRequest\032#.sonde.infere" +
+      "nce.v1.ExplainResponse\022U\n\010GetDrift\022#.son" +
+      "de.inference.v1.GetDriftRequest\032$.sonde." +
+      "inference.v1.GetDriftResponseB\257\001B\016Infere" +
+      "nceProtoP\001Z3sonde.example/gen/go/sonde/i" +
+      "nference/v1;inferencev1\242\002\003SIX\252\002\022Sonde.In" +
+      "ference.V1\312\002\022Sonde\\Inference\\V1\342\002\036Sonde\\" +
+      "Inference\\V1\\GPBMetadata\352\002\024Sonde::Infere" +
+      "nce::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -148,49 +214,85 @@ public final class InferenceProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_inference_v1_ClassifyRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_ClassifyRequest_descriptor,
-        new java.lang.String[] { "Id", "Model", "Version", "Sessions", "TopK", });
+        new java.lang.String[] { "Id", "Model", "Version", "Sessions", "TopK", "Priority", });
     internal_static_sonde_inference_v1_ClassifyResponse_descriptor =
       getDescriptor().getMessageType(2);
     internal_static_sonde_inference_v1_ClassifyResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_ClassifyResponse_descriptor,
         new java.lang.String[] { "Id", "Model", "Version", "SchemaSha256", "Classifications", });
-    internal_static_sonde_inference_v1_GetModelRequest_descriptor =
+    internal_static_sonde_inference_v1_ClassifyStreamRequest_descriptor =
       getDescriptor().getMessageType(3);
+    internal_static_sonde_inference_v1_ClassifyStreamRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_ClassifyStreamRequest_descriptor,
+        new java.lang.String[] { "Request", });
+    internal_static_sonde_inference_v1_ClassifyStreamResponse_descriptor =
+      getDescriptor().getMessageType(4);
+    internal_static_sonde_inference_v1_ClassifyStreamResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_ClassifyStreamResponse_descriptor,
+        new java.lang.String[] { "Response", "Error", "Outcome", });
+    internal_static_sonde_inference_v1_ClassifyError_descriptor =
+      getDescriptor().getMessageType(5);
+    internal_static_sonde_inference_v1_ClassifyError_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_ClassifyError_descriptor,
+        new java.lang.String[] { "Id", "Code", "Message", });
+    internal_static_sonde_inference_v1_GetModelRequest_descriptor =
+      getDescriptor().getMessageType(6);
     internal_static_sonde_inference_v1_GetModelRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_GetModelRequest_descriptor,
         new java.lang.String[] { "Model", "Version", });
     internal_static_sonde_inference_v1_ModelLabel_descriptor =
-      getDescriptor().getMessageType(4);
+      getDescriptor().getMessageType(7);
     internal_static_sonde_inference_v1_ModelLabel_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_ModelLabel_descriptor,
-        new java.lang.String[] { "Name", "Category", });
+        new java.lang.String[] { "Name", "Category", "Weak", "UnknownBelow", });
     internal_static_sonde_inference_v1_GetModelResponse_descriptor =
-      getDescriptor().getMessageType(5);
+      getDescriptor().getMessageType(8);
     internal_static_sonde_inference_v1_GetModelResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_GetModelResponse_descriptor,
-        new java.lang.String[] { "Model", "Version", "Labels", "SchemaSha256", "UnknownBelow", "MetricsJson", "CreateTime", });
+        new java.lang.String[] { "Model", "Version", "Labels", "SchemaSha256", "UnknownBelow", "MetricsJson", "CreateTime", "Card", "SchemaJson", "Sha256", });
     internal_static_sonde_inference_v1_ExplainRequest_descriptor =
-      getDescriptor().getMessageType(6);
+      getDescriptor().getMessageType(9);
     internal_static_sonde_inference_v1_ExplainRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_ExplainRequest_descriptor,
         new java.lang.String[] { "Model", "Version", "Session", });
     internal_static_sonde_inference_v1_Contribution_descriptor =
-      getDescriptor().getMessageType(7);
+      getDescriptor().getMessageType(10);
     internal_static_sonde_inference_v1_Contribution_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_Contribution_descriptor,
         new java.lang.String[] { "Part", "ProbabilityDrop", });
     internal_static_sonde_inference_v1_ExplainResponse_descriptor =
-      getDescriptor().getMessageType(8);
+      getDescriptor().getMessageType(11);
     internal_static_sonde_inference_v1_ExplainResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_inference_v1_ExplainResponse_descriptor,
         new java.lang.String[] { "Classification", "Contributions", });
+    internal_static_sonde_inference_v1_GetDriftRequest_descriptor =
+      getDescriptor().getMessageType(12);
+    internal_static_sonde_inference_v1_GetDriftRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_GetDriftRequest_descriptor,
+        new java.lang.String[] { "Model", "Version", });
+    internal_static_sonde_inference_v1_Drift_descriptor =
+      getDescriptor().getMessageType(13);
+    internal_static_sonde_inference_v1_Drift_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_Drift_descriptor,
+        new java.lang.String[] { "Name", "Psi", "Bins", "Reference", "Seen", });
+    internal_static_sonde_inference_v1_GetDriftResponse_descriptor =
+      getDescriptor().getMessageType(14);
+    internal_static_sonde_inference_v1_GetDriftResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_inference_v1_GetDriftResponse_descriptor,
+        new java.lang.String[] { "Model", "Version", "Sessions", "StartTime", "UnknownRate", "ReferenceUnknownRate", "Features", "Confidence", "Energy", "Classes", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.TimestampProto.getDescriptor();
     sonde.flow.v1.FlowProto.getDescriptor();

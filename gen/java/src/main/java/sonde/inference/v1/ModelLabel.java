@@ -148,6 +148,36 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int WEAK_FIELD_NUMBER = 3;
+  private boolean weak_ = false;
+  /**
+   * <pre>
+   * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+   * </pre>
+   *
+   * <code>bool weak = 3 [json_name = "weak"];</code>
+   * @return The weak.
+   */
+  @java.lang.Override
+  public boolean getWeak() {
+    return weak_;
+  }
+
+  public static final int UNKNOWN_BELOW_FIELD_NUMBER = 4;
+  private float unknownBelow_ = 0F;
+  /**
+   * <pre>
+   * Probability below which the model abstains from this label, 0 to 1.
+   * </pre>
+   *
+   * <code>float unknown_below = 4 [json_name = "unknownBelow"];</code>
+   * @return The unknownBelow.
+   */
+  @java.lang.Override
+  public float getUnknownBelow() {
+    return unknownBelow_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -168,6 +198,12 @@ private static final long serialVersionUID = 0L;
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(category_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 2, category_);
     }
+    if (weak_ != false) {
+      output.writeBool(3, weak_);
+    }
+    if (java.lang.Float.floatToRawIntBits(unknownBelow_) != 0) {
+      output.writeFloat(4, unknownBelow_);
+    }
     getUnknownFields().writeTo(output);
   }
   private int computeSerializedSize_0() {
@@ -177,6 +213,14 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(category_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(2, category_);
+    }
+    if (weak_ != false) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(3, weak_);
+    }
+    if (java.lang.Float.floatToRawIntBits(unknownBelow_) != 0) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeFloatSize(4, unknownBelow_);
     }
     return size;
   }
@@ -206,6 +250,11 @@ private static final long serialVersionUID = 0L;
         .equals(other.getName())) return false;
     if (!getCategory()
         .equals(other.getCategory())) return false;
+    if (getWeak()
+        != other.getWeak()) return false;
+    if (java.lang.Float.floatToIntBits(getUnknownBelow())
+        != java.lang.Float.floatToIntBits(
+            other.getUnknownBelow())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -221,6 +270,12 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getName().hashCode();
     hash = (37 * hash) + CATEGORY_FIELD_NUMBER;
     hash = (53 * hash) + getCategory().hashCode();
+    hash = (37 * hash) + WEAK_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+        getWeak());
+    hash = (37 * hash) + UNKNOWN_BELOW_FIELD_NUMBER;
+    hash = (53 * hash) + java.lang.Float.floatToIntBits(
+        getUnknownBelow());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -358,6 +413,8 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       name_ = "";
       category_ = "";
+      weak_ = false;
+      unknownBelow_ = 0F;
       return this;
     }
 
@@ -397,6 +454,12 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.category_ = category_;
       }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.weak_ = weak_;
+      }
+      if (((from_bitField0_ & 0x00000008) != 0)) {
+        result.unknownBelow_ = unknownBelow_;
+      }
     }
 
     @java.lang.Override
@@ -420,6 +483,12 @@ private static final long serialVersionUID = 0L;
         category_ = other.category_;
         bitField0_ |= 0x00000002;
         onChanged();
+      }
+      if (other.getWeak() != false) {
+        setWeak(other.getWeak());
+      }
+      if (java.lang.Float.floatToRawIntBits(other.getUnknownBelow()) != 0) {
+        setUnknownBelow(other.getUnknownBelow());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -455,6 +524,16 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 18
+            case 24: {
+              weak_ = input.readBool();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 24
+            case 37: {
+              unknownBelow_ = input.readFloat();
+              bitField0_ |= 0x00000008;
+              break;
+            } // case 37
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -652,6 +731,94 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       category_ = value;
       bitField0_ |= 0x00000002;
+      onChanged();
+      return this;
+    }
+
+    private boolean weak_ ;
+    /**
+     * <pre>
+     * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 3 [json_name = "weak"];</code>
+     * @return The weak.
+     */
+    @java.lang.Override
+    public boolean getWeak() {
+      return weak_;
+    }
+    /**
+     * <pre>
+     * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 3 [json_name = "weak"];</code>
+     * @param value The weak to set.
+     * @return This builder for chaining.
+     */
+    public Builder setWeak(boolean value) {
+
+      weak_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+     * </pre>
+     *
+     * <code>bool weak = 3 [json_name = "weak"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearWeak() {
+      bitField0_ = (bitField0_ & ~0x00000004);
+      weak_ = false;
+      onChanged();
+      return this;
+    }
+
+    private float unknownBelow_ ;
+    /**
+     * <pre>
+     * Probability below which the model abstains from this label, 0 to 1.
+     * </pre>
+     *
+     * <code>float unknown_below = 4 [json_name = "unknownBelow"];</code>
+     * @return The unknownBelow.
+     */
+    @java.lang.Override
+    public float getUnknownBelow() {
+      return unknownBelow_;
+    }
+    /**
+     * <pre>
+     * Probability below which the model abstains from this label, 0 to 1.
+     * </pre>
+     *
+     * <code>float unknown_below = 4 [json_name = "unknownBelow"];</code>
+     * @param value The unknownBelow to set.
+     * @return This builder for chaining.
+     */
+    public Builder setUnknownBelow(float value) {
+
+      unknownBelow_ = value;
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Probability below which the model abstains from this label, 0 to 1.
+     * </pre>
+     *
+     * <code>float unknown_below = 4 [json_name = "unknownBelow"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearUnknownBelow() {
+      bitField0_ = (bitField0_ & ~0x00000008);
+      unknownBelow_ = 0F;
       onChanged();
       return this;
     }

@@ -49,4 +49,24 @@ public interface ModelLabelOrBuilder extends
    */
   com.google.protobuf.ByteString
       getCategoryBytes();
+
+  /**
+   * <pre>
+   * Of the weak tier: learnt from too few sessions or networks to say how often it is right.
+   * </pre>
+   *
+   * <code>bool weak = 3 [json_name = "weak"];</code>
+   * @return The weak.
+   */
+  boolean getWeak();
+
+  /**
+   * <pre>
+   * Probability below which the model abstains from this label, 0 to 1.
+   * </pre>
+   *
+   * <code>float unknown_below = 4 [json_name = "unknownBelow"];</code>
+   * @return The unknownBelow.
+   */
+  float getUnknownBelow();
 }

@@ -81,6 +81,31 @@ public final class QueryProto extends com.google.protobuf.GeneratedFile {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sonde_query_v1_GetSessionPacketsResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_query_v1_Correction_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_query_v1_Correction_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_query_v1_LabelSessionRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_query_v1_LabelSessionRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_query_v1_LabelSessionResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_query_v1_LabelSessionResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_query_v1_ListCorrectionsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_query_v1_ListCorrectionsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sonde_query_v1_ListCorrectionsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sonde_query_v1_ListCorrectionsResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -92,72 +117,96 @@ public final class QueryProto extends com.google.protobuf.GeneratedFile {
     java.lang.String[] descriptorData = {
       "\n\032sonde/query/v1/query.proto\022\016sonde.quer" +
       "y.v1\032\037google/protobuf/timestamp.proto\032\030s" +
-      "onde/flow/v1/flow.proto\"8\n\010Endpoint\022\030\n\007a" +
-      "ddress\030\001 \001(\tR\007address\022\022\n\004port\030\002 \001(\rR\004por" +
-      "t\"9\n\007Traffic\022\030\n\007packets\030\001 \001(\004R\007packets\022\024" +
-      "\n\005bytes\030\002 \001(\004R\005bytes\"\333\007\n\006Result\022\035\n\nsessi" +
-      "on_id\030\001 \001(\tR\tsessionId\0221\n\005state\030\002 \001(\0162\033." +
-      "sonde.query.v1.ResultStateR\005state\022\024\n\005age" +
-      "nt\030\003 \001(\tR\005agent\022#\n\rcapture_point\030\004 \001(\tR\014" +
-      "capturePoint\022!\n\014community_id\030\005 \001(\tR\013comm" +
-      "unityId\0229\n\nstart_time\030\006 \001(\0132\032.google.pro" +
-      "tobuf.TimestampR\tstartTime\0225\n\010end_time\030\007" +
-      " \001(\0132\032.google.protobuf.TimestampR\007endTim" +
-      "e\022\037\n\013ip_protocol\030\010 \001(\rR\nipProtocol\0220\n\006cl" +
-      "ient\030\t \001(\0132\030.sonde.query.v1.EndpointR\006cl" +
-      "ient\0220\n\006server\030\n \001(\0132\030.sonde.query.v1.En" +
-      "dpointR\006server\0221\n\007forward\030\013 \001(\0132\027.sonde." +
-      "query.v1.TrafficR\007forward\0221\n\007reverse\030\014 \001" +
-      "(\0132\027.sonde.query.v1.TrafficR\007reverse\022\024\n\005" +
-      "ended\030\r \001(\010R\005ended\0227\n\nend_reason\030\016 \001(\0162\030" +
-      ".sonde.flow.v1.EndReasonR\tendReason\022E\n\016c" +
-      "lassification\030\017 \001(\0132\035.sonde.flow.v1.Clas" +
-      "sificationR\016classification\0226\n\thandshake\030" +
-      "\020 \001(\0132\030.sonde.flow.v1.HandshakeR\thandsha" +
-      "ke\0223\n\010evidence\030\021 \001(\0132\027.sonde.flow.v1.Evi" +
-      "denceR\010evidence\022*\n\005scope\030\022 \001(\0132\024.sonde.f" +
-      "low.v1.ScopeR\005scope\022\024\n\005epoch\030\023 \001(\006R\005epoc" +
-      "h\022\022\n\004lane\030\024 \001(\rR\004lane\022\026\n\006number\030\025 \001(\004R\006n" +
-      "umber\0229\n\nstore_time\030\026 \001(\0132\032.google.proto" +
-      "buf.TimestampR\tstoreTime\022\030\n\007failure\030\027 \001(" +
-      "\tR\007failure\"h\n\022ListResultsRequest\022\026\n\006filt" +
-      "er\030\001 \001(\tR\006filter\022\033\n\tpage_size\030\002 \001(\005R\010pag" +
-      "eSize\022\035\n\npage_token\030\003 \001(\tR\tpageToken\"o\n\023" +
-      "ListResultsResponse\0220\n\007results\030\001 \003(\0132\026.s" +
-      "onde.query.v1.ResultR\007results\022&\n\017next_pa" +
-      "ge_token\030\002 \001(\tR\rnextPageToken\"1\n\020GetResu" +
-      "ltRequest\022\035\n\nsession_id\030\001 \001(\tR\tsessionId" +
-      "\"C\n\021GetResultResponse\022.\n\006result\030\001 \001(\0132\026." +
-      "sonde.query.v1.ResultR\006result\"-\n\023WatchRe" +
-      "sultsRequest\022\026\n\006filter\030\001 \001(\tR\006filter\"^\n\024" +
-      "WatchResultsResponse\022.\n\006result\030\001 \001(\0132\026.s" +
-      "onde.query.v1.ResultR\006result\022\026\n\006missed\030\002" +
-      " \001(\004R\006missed\"9\n\030GetSessionPacketsRequest" +
-      "\022\035\n\nsession_id\030\001 \001(\tR\tsessionId\"3\n\031GetSe" +
-      "ssionPacketsResponse\022\026\n\006pcapng\030\001 \001(\014R\006pc" +
-      "apng*{\n\013ResultState\022\034\n\030RESULT_STATE_UNSP" +
-      "ECIFIED\020\000\022\033\n\027RESULT_STATE_CLASSIFIED\020\001\022\030" +
-      "\n\024RESULT_STATE_COUNTED\020\002\022\027\n\023RESULT_STATE" +
-      "_FAILED\020\0032\377\002\n\014QueryService\022V\n\013ListResult" +
-      "s\022\".sonde.query.v1.ListResultsRequest\032#." +
-      "sonde.query.v1.ListResultsResponse\022P\n\tGe" +
-      "tResult\022 .sonde.query.v1.GetResultReques" +
-      "t\032!.sonde.query.v1.GetResultResponse\022[\n\014" +
-      "WatchResults\022#.sonde.query.v1.WatchResul" +
-      "tsRequest\032$.sonde.query.v1.WatchResultsR" +
-      "esponse0\001\022h\n\021GetSessionPackets\022(.sonde.q" +
-      "uery.v1.GetSessionPacketsRequest\032).sonde" +
-      ".query.v1.GetSessionPacketsResponseB\223\001B\n" +
-      "QueryProtoP\001Z+sonde.example/gen/go/sonde" +
-      "/query/v1;queryv1\242\002\003SQX\252\002\016Sonde.Query.V1" +
-      "\312\002\016Sonde\\Query\\V1\342\002\032Sonde\\Query\\V1\\GPBMe" +
-      "tadata\352\002\020Sonde::Query::V1b\006proto3"
+      "onde/flow/v1/flow.proto\032\"sonde/inference" +
+      "/v1/inference.proto\"8\n\010Endpoint\022\030\n\007addre" +
+      "ss\030\001 \001(\tR\007address\022\022\n\004port\030\002 \001(\rR\004port\"9\n" +
+      "\007Traffic\022\030\n\007packets\030\001 \001(\004R\007packets\022\024\n\005by" +
+      "tes\030\002 \001(\004R\005bytes\"\204\010\n\006Result\022\035\n\nsession_i" +
+      "d\030\001 \001(\tR\tsessionId\0221\n\005state\030\002 \001(\0162\033.sond" +
+      "e.query.v1.ResultStateR\005state\022\024\n\005agent\030\003" +
+      " \001(\tR\005agent\022#\n\rcapture_point\030\004 \001(\tR\014capt" +
+      "urePoint\022!\n\014community_id\030\005 \001(\tR\013communit" +
+      "yId\0229\n\nstart_time\030\006 \001(\0132\032.google.protobu" +
+      "f.TimestampR\tstartTime\0225\n\010end_time\030\007 \001(\013" +
+      "2\032.google.protobuf.TimestampR\007endTime\022\037\n" +
+      "\013ip_protocol\030\010 \001(\rR\nipProtocol\0220\n\006client" +
+      "\030\t \001(\0132\030.sonde.query.v1.EndpointR\006client" +
+      "\0220\n\006server\030\n \001(\0132\030.sonde.query.v1.Endpoi" +
+      "ntR\006server\0221\n\007forward\030\013 \001(\0132\027.sonde.quer" +
+      "y.v1.TrafficR\007forward\0221\n\007reverse\030\014 \001(\0132\027" +
+      ".sonde.query.v1.TrafficR\007reverse\022\024\n\005ende" +
+      "d\030\r \001(\010R\005ended\0227\n\nend_reason\030\016 \001(\0162\030.son" +
+      "de.flow.v1.EndReasonR\tendReason\022E\n\016class" +
+      "ification\030\017 \001(\0132\035.sonde.flow.v1.Classifi" +
+      "cationR\016classification\0226\n\thandshake\030\020 \001(" +
+      "\0132\030.sonde.flow.v1.HandshakeR\thandshake\0223" +
+      "\n\010evidence\030\021 \001(\0132\027.sonde.flow.v1.Evidenc" +
+      "eR\010evidence\022*\n\005scope\030\022 \001(\0132\024.sonde.flow." +
+      "v1.ScopeR\005scope\022\024\n\005epoch\030\023 \001(\006R\005epoch\022\022\n" +
+      "\004lane\030\024 \001(\rR\004lane\022\026\n\006number\030\025 \001(\004R\006numbe" +
+      "r\0229\n\nstore_time\030\026 \001(\0132\032.google.protobuf." +
+      "TimestampR\tstoreTime\022\030\n\007failure\030\027 \001(\tR\007f" +
+      "ailure\022\'\n\017corrected_label\030\030 \001(\tR\016correct" +
+      "edLabel\"h\n\022ListResultsRequest\022\026\n\006filter\030" +
+      "\001 \001(\tR\006filter\022\033\n\tpage_size\030\002 \001(\005R\010pageSi" +
+      "ze\022\035\n\npage_token\030\003 \001(\tR\tpageToken\"o\n\023Lis" +
+      "tResultsResponse\0220\n\007results\030\001 \003(\0132\026.sond" +
+      "e.query.v1.ResultR\007results\022&\n\017next_page_" +
+      "token\030\002 \001(\tR\rnextPageToken\"1\n\020GetResultR" +
+      "equest\022\035\n\nsession_id\030\001 \001(\tR\tsessionId\"C\n" +
+      "\021GetResultResponse\022.\n\006result\030\001 \001(\0132\026.son" +
+      "de.query.v1.ResultR\006result\"-\n\023WatchResul" +
+      "tsRequest\022\026\n\006filter\030\001 \001(\tR\006filter\"^\n\024Wat" +
+      "chResultsResponse\022.\n\006result\030\001 \001(\0132\026.sond" +
+      "e.query.v1.ResultR\006result\022\026\n\006missed\030\002 \001(" +
+      "\004R\006missed\"9\n\030GetSessionPacketsRequest\022\035\n" +
+      "\nsession_id\030\001 \001(\tR\tsessionId\"3\n\031GetSessi" +
+      "onPacketsResponse\022\026\n\006pcapng\030\001 \001(\014R\006pcapn" +
+      "g\"\224\002\n\nCorrection\022\035\n\nsession_id\030\001 \001(\tR\tse" +
+      "ssionId\022\024\n\005label\030\002 \001(\tR\005label\022\026\n\006author\030" +
+      "\003 \001(\tR\006author\022;\n\013create_time\030\004 \001(\0132\032.goo" +
+      "gle.protobuf.TimestampR\ncreateTime\022E\n\016cl" +
+      "assification\030\005 \001(\0132\035.sonde.flow.v1.Class" +
+      "ificationR\016classification\0225\n\007session\030\006 \001" +
+      "(\0132\033.sonde.inference.v1.SessionR\007session" +
+      "\"J\n\023LabelSessionRequest\022\035\n\nsession_id\030\001 " +
+      "\001(\tR\tsessionId\022\024\n\005label\030\002 \001(\tR\005label\"R\n\024" +
+      "LabelSessionResponse\022:\n\ncorrection\030\001 \001(\013" +
+      "2\032.sonde.query.v1.CorrectionR\ncorrection" +
+      "\"T\n\026ListCorrectionsRequest\022\033\n\tpage_size\030" +
+      "\001 \001(\005R\010pageSize\022\035\n\npage_token\030\002 \001(\tR\tpag" +
+      "eToken\"\177\n\027ListCorrectionsResponse\022<\n\013cor" +
+      "rections\030\001 \003(\0132\032.sonde.query.v1.Correcti" +
+      "onR\013corrections\022&\n\017next_page_token\030\002 \001(\t" +
+      "R\rnextPageToken*{\n\013ResultState\022\034\n\030RESULT" +
+      "_STATE_UNSPECIFIED\020\000\022\033\n\027RESULT_STATE_CLA" +
+      "SSIFIED\020\001\022\030\n\024RESULT_STATE_COUNTED\020\002\022\027\n\023R" +
+      "ESULT_STATE_FAILED\020\0032\276\004\n\014QueryService\022V\n" +
+      "\013ListResults\022\".sonde.query.v1.ListResult" +
+      "sRequest\032#.sonde.query.v1.ListResultsRes" +
+      "ponse\022P\n\tGetResult\022 .sonde.query.v1.GetR" +
+      "esultRequest\032!.sonde.query.v1.GetResultR" +
+      "esponse\022[\n\014WatchResults\022#.sonde.query.v1" +
+      ".WatchResultsRequest\032$.sonde.query.v1.Wa" +
+      "tchResultsResponse0\001\022h\n\021GetSessionPacket" +
+      "s\022(.sonde.query.v1.GetSessionPacketsRequ" +
+      "est\032).sonde.query.v1.GetSessionPacketsRe" +
+      "sponse\022Y\n\014LabelSession\022#.sonde.query.v1." +
+      "LabelSessionRequest\032$.sonde.query.v1.Lab" +
+      "elSessionResponse\022b\n\017ListCorrections\022&.s" +
+      "onde.query.v1.ListCorrectionsRequest\032\'.s" +
+      "onde.query.v1.ListCorrectionsResponseB\223\001" +
+      "B\nQueryProtoP\001Z+sonde.example/gen/go/son" +
+      "de/query/v1;queryv1\242\002\003SQX\252\002\016Sonde.Query." +
+      "V1\312\002\016Sonde\\Query\\V1\342\002\032Sonde\\Query\\V1\\GPB" +
+      "Metadata\352\002\020Sonde::Query::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
         new com.google.protobuf.Descriptors.FileDescriptor[] {
           com.google.protobuf.TimestampProto.getDescriptor(),
           sonde.flow.v1.FlowProto.getDescriptor(),
+          sonde.inference.v1.InferenceProto.getDescriptor(),
         });
     internal_static_sonde_query_v1_Endpoint_descriptor =
       getDescriptor().getMessageType(0);
@@ -176,7 +225,7 @@ public final class QueryProto extends com.google.protobuf.GeneratedFile {
     internal_static_sonde_query_v1_Result_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_query_v1_Result_descriptor,
-        new java.lang.String[] { "SessionId", "State", "Agent", "CapturePoint", "CommunityId", "StartTime", "EndTime", "IpProtocol", "Client", "Server", "Forward", "Reverse", "Ended", "EndReason", "Classification", "Handshake", "Evidence", "Scope", "Epoch", "Lane", "Number", "StoreTime", "Failure", });
+        new java.lang.String[] { "SessionId", "State", "Agent", "CapturePoint", "CommunityId", "StartTime", "EndTime", "IpProtocol", "Client", "Server", "Forward", "Reverse", "Ended", "EndReason", "Classification", "Handshake", "Evidence", "Scope", "Epoch", "Lane", "Number", "StoreTime", "Failure", "CorrectedLabel", });
     internal_static_sonde_query_v1_ListResultsRequest_descriptor =
       getDescriptor().getMessageType(3);
     internal_static_sonde_query_v1_ListResultsRequest_fieldAccessorTable = new
@@ -225,9 +274,40 @@ public final class QueryProto extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sonde_query_v1_GetSessionPacketsResponse_descriptor,
         new java.lang.String[] { "Pcapng", });
+    internal_static_sonde_query_v1_Correction_descriptor =
+      getDescriptor().getMessageType(11);
+    internal_static_sonde_query_v1_Correction_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_query_v1_Correction_descriptor,
+        new java.lang.String[] { "SessionId", "Label", "Author", "CreateTime", "Classification", "Session", });
+    internal_static_sonde_query_v1_LabelSessionRequest_descriptor =
+      getDescriptor().getMessageType(12);
+    internal_static_sonde_query_v1_LabelSessionRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_query_v1_LabelSessionRequest_descriptor,
+        new java.lang.String[] { "SessionId", "Label", });
+    internal_static_sonde_query_v1_LabelSessionResponse_descriptor =
+      getDescriptor().getMessageType(13);
+    internal_static_sonde_query_v1_LabelSessionResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_query_v1_LabelSessionResponse_descriptor,
+        new java.lang.String[] { "Correction", });
+    internal_static_sonde_query_v1_ListCorrectionsRequest_descriptor =
+      getDescriptor().getMessageType(14);
+    internal_static_sonde_query_v1_ListCorrectionsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_query_v1_ListCorrectionsRequest_descriptor,
+        new java.lang.String[] { "PageSize", "PageToken", });
+    internal_static_sonde_query_v1_ListCorrectionsResponse_descriptor =
+      getDescriptor().getMessageType(15);
+    internal_static_sonde_query_v1_ListCorrectionsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sonde_query_v1_ListCorrectionsResponse_descriptor,
+        new java.lang.String[] { "Corrections", "NextPageToken", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.TimestampProto.getDescriptor();
     sonde.flow.v1.FlowProto.getDescriptor();
+    sonde.inference.v1.InferenceProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)

@@ -139,6 +139,68 @@ public final class QueryServiceGrpc {
     return getGetSessionPacketsMethod;
   }
 
+  private static volatile io.grpc.MethodDescriptor<sonde.query.v1.LabelSessionRequest,
+      sonde.query.v1.LabelSessionResponse> getLabelSessionMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "LabelSession",
+      requestType = sonde.query.v1.LabelSessionRequest.class,
+      responseType = sonde.query.v1.LabelSessionResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.UNARY)
+  public static io.grpc.MethodDescriptor<sonde.query.v1.LabelSessionRequest,
+      sonde.query.v1.LabelSessionResponse> getLabelSessionMethod() {
+    io.grpc.MethodDescriptor<sonde.query.v1.LabelSessionRequest, sonde.query.v1.LabelSessionResponse> getLabelSessionMethod;
+    if ((getLabelSessionMethod = QueryServiceGrpc.getLabelSessionMethod) == null) {
+      synchronized (QueryServiceGrpc.class) {
+        if ((getLabelSessionMethod = QueryServiceGrpc.getLabelSessionMethod) == null) {
+          QueryServiceGrpc.getLabelSessionMethod = getLabelSessionMethod =
+              io.grpc.MethodDescriptor.<sonde.query.v1.LabelSessionRequest, sonde.query.v1.LabelSessionResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.UNARY)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "LabelSession"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.query.v1.LabelSessionRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.query.v1.LabelSessionResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new QueryServiceMethodDescriptorSupplier("LabelSession"))
+              .build();
+        }
+      }
+    }
+    return getLabelSessionMethod;
+  }
+
+  private static volatile io.grpc.MethodDescriptor<sonde.query.v1.ListCorrectionsRequest,
+      sonde.query.v1.ListCorrectionsResponse> getListCorrectionsMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "ListCorrections",
+      requestType = sonde.query.v1.ListCorrectionsRequest.class,
+      responseType = sonde.query.v1.ListCorrectionsResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.UNARY)
+  public static io.grpc.MethodDescriptor<sonde.query.v1.ListCorrectionsRequest,
+      sonde.query.v1.ListCorrectionsResponse> getListCorrectionsMethod() {
+    io.grpc.MethodDescriptor<sonde.query.v1.ListCorrectionsRequest, sonde.query.v1.ListCorrectionsResponse> getListCorrectionsMethod;
+    if ((getListCorrectionsMethod = QueryServiceGrpc.getListCorrectionsMethod) == null) {
+      synchronized (QueryServiceGrpc.class) {
+        if ((getListCorrectionsMethod = QueryServiceGrpc.getListCorrectionsMethod) == null) {
+          QueryServiceGrpc.getListCorrectionsMethod = getListCorrectionsMethod =
+              io.grpc.MethodDescriptor.<sonde.query.v1.ListCorrectionsRequest, sonde.query.v1.ListCorrectionsResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.UNARY)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "ListCorrections"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.query.v1.ListCorrectionsRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  sonde.query.v1.ListCorrectionsResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new QueryServiceMethodDescriptorSupplier("ListCorrections"))
+              .build();
+        }
+      }
+    }
+    return getListCorrectionsMethod;
+  }
+
   /**
    * Creates a new async stub that supports all call types for the service
    */
@@ -247,6 +309,28 @@ public final class QueryServiceGrpc {
         io.grpc.stub.StreamObserver<sonde.query.v1.GetSessionPacketsResponse> responseObserver) {
       io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getGetSessionPacketsMethod(), responseObserver);
     }
+
+    /**
+     * <pre>
+     * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * </pre>
+     */
+    default void labelSession(sonde.query.v1.LabelSessionRequest request,
+        io.grpc.stub.StreamObserver<sonde.query.v1.LabelSessionResponse> responseObserver) {
+      io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getLabelSessionMethod(), responseObserver);
+    }
+
+    /**
+     * <pre>
+     * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+     * </pre>
+     */
+    default void listCorrections(sonde.query.v1.ListCorrectionsRequest request,
+        io.grpc.stub.StreamObserver<sonde.query.v1.ListCorrectionsResponse> responseObserver) {
+      io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getListCorrectionsMethod(), responseObserver);
+    }
   }
 
   /**
@@ -328,6 +412,30 @@ public final class QueryServiceGrpc {
       io.grpc.stub.ClientCalls.asyncUnaryCall(
           getChannel().newCall(getGetSessionPacketsMethod(), getCallOptions()), request, responseObserver);
     }
+
+    /**
+     * <pre>
+     * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * </pre>
+     */
+    public void labelSession(sonde.query.v1.LabelSessionRequest request,
+        io.grpc.stub.StreamObserver<sonde.query.v1.LabelSessionResponse> responseObserver) {
+      io.grpc.stub.ClientCalls.asyncUnaryCall(
+          getChannel().newCall(getLabelSessionMethod(), getCallOptions()), request, responseObserver);
+    }
+
+    /**
+     * <pre>
+     * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+     * </pre>
+     */
+    public void listCorrections(sonde.query.v1.ListCorrectionsRequest request,
+        io.grpc.stub.StreamObserver<sonde.query.v1.ListCorrectionsResponse> responseObserver) {
+      io.grpc.stub.ClientCalls.asyncUnaryCall(
+          getChannel().newCall(getListCorrectionsMethod(), getCallOptions()), request, responseObserver);
+    }
   }
 
   /**
@@ -393,6 +501,28 @@ public final class QueryServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
           getChannel(), getGetSessionPacketsMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * </pre>
+     */
+    public sonde.query.v1.LabelSessionResponse labelSession(sonde.query.v1.LabelSessionRequest request) throws io.grpc.StatusException {
+      return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
+          getChannel(), getLabelSessionMethod(), getCallOptions(), request);
+    }
+
+    /**
+     * <pre>
+     * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+     * </pre>
+     */
+    public sonde.query.v1.ListCorrectionsResponse listCorrections(sonde.query.v1.ListCorrectionsRequest request) throws io.grpc.StatusException {
+      return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
+          getChannel(), getListCorrectionsMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -457,6 +587,28 @@ public final class QueryServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingUnaryCall(
           getChannel(), getGetSessionPacketsMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * </pre>
+     */
+    public sonde.query.v1.LabelSessionResponse labelSession(sonde.query.v1.LabelSessionRequest request) {
+      return io.grpc.stub.ClientCalls.blockingUnaryCall(
+          getChannel(), getLabelSessionMethod(), getCallOptions(), request);
+    }
+
+    /**
+     * <pre>
+     * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+     * </pre>
+     */
+    public sonde.query.v1.ListCorrectionsResponse listCorrections(sonde.query.v1.ListCorrectionsRequest request) {
+      return io.grpc.stub.ClientCalls.blockingUnaryCall(
+          getChannel(), getListCorrectionsMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -511,12 +663,38 @@ public final class QueryServiceGrpc {
       return io.grpc.stub.ClientCalls.futureUnaryCall(
           getChannel().newCall(getGetSessionPacketsMethod(), getCallOptions()), request);
     }
+
+    /**
+     * <pre>
+     * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
+     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
+     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * </pre>
+     */
+    public com.google.common.util.concurrent.ListenableFuture<sonde.query.v1.LabelSessionResponse> labelSession(
+        sonde.query.v1.LabelSessionRequest request) {
+      return io.grpc.stub.ClientCalls.futureUnaryCall(
+          getChannel().newCall(getLabelSessionMethod(), getCallOptions()), request);
+    }
+
+    /**
+     * <pre>
+     * ListCorrections pages through labels that were stored, oldest first. Role: operator.
+     * </pre>
+     */
+    public com.google.common.util.concurrent.ListenableFuture<sonde.query.v1.ListCorrectionsResponse> listCorrections(
+        sonde.query.v1.ListCorrectionsRequest request) {
+      return io.grpc.stub.ClientCalls.futureUnaryCall(
+          getChannel().newCall(getListCorrectionsMethod(), getCallOptions()), request);
+    }
   }
 
   private static final int METHODID_LIST_RESULTS = 0;
   private static final int METHODID_GET_RESULT = 1;
   private static final int METHODID_WATCH_RESULTS = 2;
   private static final int METHODID_GET_SESSION_PACKETS = 3;
+  private static final int METHODID_LABEL_SESSION = 4;
+  private static final int METHODID_LIST_CORRECTIONS = 5;
 
   private static final class MethodHandlers<Req, Resp> implements
       io.grpc.stub.ServerCalls.UnaryMethod<Req, Resp>,
@@ -550,6 +728,14 @@ public final class QueryServiceGrpc {
         case METHODID_GET_SESSION_PACKETS:
           serviceImpl.getSessionPackets((sonde.query.v1.GetSessionPacketsRequest) request,
               (io.grpc.stub.StreamObserver<sonde.query.v1.GetSessionPacketsResponse>) responseObserver);
+          break;
+        case METHODID_LABEL_SESSION:
+          serviceImpl.labelSession((sonde.query.v1.LabelSessionRequest) request,
+              (io.grpc.stub.StreamObserver<sonde.query.v1.LabelSessionResponse>) responseObserver);
+          break;
+        case METHODID_LIST_CORRECTIONS:
+          serviceImpl.listCorrections((sonde.query.v1.ListCorrectionsRequest) request,
+              (io.grpc.stub.StreamObserver<sonde.query.v1.ListCorrectionsResponse>) responseObserver);
           break;
         default:
           throw new AssertionError();
@@ -597,6 +783,20 @@ public final class QueryServiceGrpc {
               sonde.query.v1.GetSessionPacketsRequest,
               sonde.query.v1.GetSessionPacketsResponse>(
                 service, METHODID_GET_SESSION_PACKETS)))
+        .addMethod(
+          getLabelSessionMethod(),
+          io.grpc.stub.ServerCalls.asyncUnaryCall(
+            new MethodHandlers<
+              sonde.query.v1.LabelSessionRequest,
+              sonde.query.v1.LabelSessionResponse>(
+                service, METHODID_LABEL_SESSION)))
+        .addMethod(
+          getListCorrectionsMethod(),
+          io.grpc.stub.ServerCalls.asyncUnaryCall(
+            new MethodHandlers<
+              sonde.query.v1.ListCorrectionsRequest,
+              sonde.query.v1.ListCorrectionsResponse>(
+                service, METHODID_LIST_CORRECTIONS)))
         .build();
   }
 
@@ -649,6 +849,8 @@ public final class QueryServiceGrpc {
               .addMethod(getGetResultMethod())
               .addMethod(getWatchResultsMethod())
               .addMethod(getGetSessionPacketsMethod())
+              .addMethod(getLabelSessionMethod())
+              .addMethod(getListCorrectionsMethod())
               .build();
         }
       }

@@ -39,6 +39,7 @@ private static final long serialVersionUID = 0L;
     communityId_ = "";
     endReason_ = 0;
     failure_ = "";
+    correctedLabel_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -840,6 +841,53 @@ private static final long serialVersionUID = 0L;
     }
   }
 
+  public static final int CORRECTED_LABEL_FIELD_NUMBER = 24;
+  @SuppressWarnings("serial")
+  private volatile java.lang.Object correctedLabel_ = "";
+  /**
+   * <pre>
+   * What somebody said it really was; empty when nobody did.
+   * </pre>
+   *
+   * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+   * @return The correctedLabel.
+   */
+  @java.lang.Override
+  public java.lang.String getCorrectedLabel() {
+    java.lang.Object ref = correctedLabel_;
+    if (ref instanceof java.lang.String) {
+      return (java.lang.String) ref;
+    } else {
+      com.google.protobuf.ByteString bs = 
+          (com.google.protobuf.ByteString) ref;
+      java.lang.String s = bs.toStringUtf8();
+      correctedLabel_ = s;
+      return s;
+    }
+  }
+  /**
+   * <pre>
+   * What somebody said it really was; empty when nobody did.
+   * </pre>
+   *
+   * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+   * @return The bytes for correctedLabel.
+   */
+  @java.lang.Override
+  public com.google.protobuf.ByteString
+      getCorrectedLabelBytes() {
+    java.lang.Object ref = correctedLabel_;
+    if (ref instanceof java.lang.String) {
+      com.google.protobuf.ByteString b = 
+          com.google.protobuf.ByteString.copyFromUtf8(
+              (java.lang.String) ref);
+      correctedLabel_ = b;
+      return b;
+    } else {
+      return (com.google.protobuf.ByteString) ref;
+    }
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -922,6 +970,9 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(failure_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 23, failure_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(correctedLabel_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 24, correctedLabel_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -1013,6 +1064,9 @@ private static final long serialVersionUID = 0L;
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(failure_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(23, failure_);
+    }
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(correctedLabel_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(24, correctedLabel_);
     }
     return size;
   }
@@ -1115,6 +1169,8 @@ private static final long serialVersionUID = 0L;
     }
     if (!getFailure()
         .equals(other.getFailure())) return false;
+    if (!getCorrectedLabel()
+        .equals(other.getCorrectedLabel())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -1197,6 +1253,8 @@ private static final long serialVersionUID = 0L;
     }
     hash = (37 * hash) + FAILURE_FIELD_NUMBER;
     hash = (53 * hash) + getFailure().hashCode();
+    hash = (37 * hash) + CORRECTED_LABEL_FIELD_NUMBER;
+    hash = (53 * hash) + getCorrectedLabel().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -1415,6 +1473,7 @@ private static final long serialVersionUID = 0L;
         storeTimeBuilder_ = null;
       }
       failure_ = "";
+      correctedLabel_ = "";
       return this;
     }
 
@@ -1551,6 +1610,9 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00400000) != 0)) {
         result.failure_ = failure_;
       }
+      if (((from_bitField0_ & 0x00800000) != 0)) {
+        result.correctedLabel_ = correctedLabel_;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -1643,6 +1705,11 @@ private static final long serialVersionUID = 0L;
       if (!other.getFailure().isEmpty()) {
         failure_ = other.failure_;
         bitField0_ |= 0x00400000;
+        onChanged();
+      }
+      if (!other.getCorrectedLabel().isEmpty()) {
+        correctedLabel_ = other.correctedLabel_;
+        bitField0_ |= 0x00800000;
         onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
@@ -1806,6 +1873,11 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00400000;
               break;
             } // case 186
+            case 194: {
+              correctedLabel_ = input.readStringRequireUtf8();
+              bitField0_ |= 0x00800000;
+              break;
+            } // case 194
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -4348,6 +4420,98 @@ private static final long serialVersionUID = 0L;
       checkByteStringIsUtf8(value);
       failure_ = value;
       bitField0_ |= 0x00400000;
+      onChanged();
+      return this;
+    }
+
+    private java.lang.Object correctedLabel_ = "";
+    /**
+     * <pre>
+     * What somebody said it really was; empty when nobody did.
+     * </pre>
+     *
+     * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+     * @return The correctedLabel.
+     */
+    public java.lang.String getCorrectedLabel() {
+      java.lang.Object ref = correctedLabel_;
+      if (!(ref instanceof java.lang.String)) {
+        com.google.protobuf.ByteString bs =
+            (com.google.protobuf.ByteString) ref;
+        java.lang.String s = bs.toStringUtf8();
+        correctedLabel_ = s;
+        return s;
+      } else {
+        return (java.lang.String) ref;
+      }
+    }
+    /**
+     * <pre>
+     * What somebody said it really was; empty when nobody did.
+     * </pre>
+     *
+     * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+     * @return The bytes for correctedLabel.
+     */
+    public com.google.protobuf.ByteString
+        getCorrectedLabelBytes() {
+      java.lang.Object ref = correctedLabel_;
+      if (ref instanceof String) {
+        com.google.protobuf.ByteString b = 
+            com.google.protobuf.ByteString.copyFromUtf8(
+                (java.lang.String) ref);
+        correctedLabel_ = b;
+        return b;
+      } else {
+        return (com.google.protobuf.ByteString) ref;
+      }
+    }
+    /**
+     * <pre>
+     * What somebody said it really was; empty when nobody did.
+     * </pre>
+     *
+     * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+     * @param value The correctedLabel to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCorrectedLabel(
+        java.lang.String value) {
+      java.util.Objects.requireNonNull(value);
+      correctedLabel_ = value;
+      bitField0_ |= 0x00800000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * What somebody said it really was; empty when nobody did.
+     * </pre>
+     *
+     * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCorrectedLabel() {
+      correctedLabel_ = getDefaultInstance().getCorrectedLabel();
+      bitField0_ = (bitField0_ & ~0x00800000);
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * What somebody said it really was; empty when nobody did.
+     * </pre>
+     *
+     * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+     * @param value The bytes for correctedLabel to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCorrectedLabelBytes(
+        com.google.protobuf.ByteString value) {
+      java.util.Objects.requireNonNull(value);
+      checkByteStringIsUtf8(value);
+      correctedLabel_ = value;
+      bitField0_ |= 0x00800000;
       onChanged();
       return this;
     }

@@ -494,4 +494,24 @@ public interface ResultOrBuilder extends
    */
   com.google.protobuf.ByteString
       getFailureBytes();
+
+  /**
+   * <pre>
+   * What somebody said it really was; empty when nobody did.
+   * </pre>
+   *
+   * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+   * @return The correctedLabel.
+   */
+  java.lang.String getCorrectedLabel();
+  /**
+   * <pre>
+   * What somebody said it really was; empty when nobody did.
+   * </pre>
+   *
+   * <code>string corrected_label = 24 [json_name = "correctedLabel"];</code>
+   * @return The bytes for correctedLabel.
+   */
+  com.google.protobuf.ByteString
+      getCorrectedLabelBytes();
 }
