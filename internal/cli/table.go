@@ -77,6 +77,8 @@ func labelText(r *queryv1.Result) string {
 		return "-"
 	case c.GetUnknown():
 		return "unknown (" + c.GetLabel() + "?)"
+	case c.GetWeak():
+		return c.GetLabel() + " (weak)"
 	default:
 		return c.GetLabel()
 	}
