@@ -14,6 +14,12 @@ import (
 	"sonde.example/internal/packet"
 )
 
+// IANA protocol numbers.
+const (
+	protocolTCP = 6
+	protocolUDP = 17
+)
+
 // variation is something that networks do to packets. It changes a copy of a session's frames and returns them; frames
 // that it leaves as they are make no row.
 type variation struct {
@@ -109,9 +115,8 @@ func mtu(w *packet.Walker, r *rand.Rand, frames []frame) []frame {
 
 // split cuts a TCP segment that was captured whole into segments of at most size bytes, sent one right behind the other.
 func split(w *packet.Walker, f frame, size int) []frame {
-	const tcp = 6
 	var info packet.Info
-	if w.Walk(f.link, f.data, f.original, &info) != packet.OK || info.Key.Protocol != tcp || info.Fragment != packet.NotFragmented ||
+	if w.Walk(f.link, f.data, f.original, &info) != packet.OK || info.Key.Protocol != protocolTCP || info.Fragment != packet.NotFragmented ||
 		info.PayloadLength <= size || info.PayloadCaptured < info.PayloadLength || info.TCPFlags&packet.SYN != 0 {
 		return []frame{f}
 	}
@@ -140,6 +145,9 @@ func split(w *packet.Walker, f frame, size int) []frame {
 
 // headers finds the innermost IP header, and behind it the TCP or UDP header, in front of the payload.
 func headers(data []byte, info *packet.Info) (network, transport int, ok bool) {
+	if info.Key.Protocol != protocolTCP && info.Key.Protocol != protocolUDP {
+		return 0, 0, false
+	}
 	source, destination := info.Source(), info.Destination()
 	front := data[:info.PayloadOffset]
 	network = bytes.LastIndex(front, slices.Concat(source.Address.AsSlice(), destination.Address.AsSlice()))
@@ -207,10 +215,11 @@ func nat(w *packet.Walker, r *rand.Rand, frames []frame) []frame {
 			return nil // a protocol without ports, or a fragment: nothing that is translated
 		}
 		f.data = bytes.Clone(f.data)
-		addresses := f.data[network+8 : network+40]
+		from, to := network+8, network+40
 		if info.Key.Version == 4 {
-			addresses = f.data[network+12 : network+20]
+			from, to = network+12, network+20
 		}
+		addresses := f.data[from:to]
 		for i := range addresses { // both alike, so that who is who does not depend on the direction
 			addresses[i] ^= key[i%(len(addresses)/2)]
 		}
