@@ -87,8 +87,11 @@ func labelText(r *queryv1.Result) string {
 
 // classText is the label, or that the model abstains, and from which.
 func classText(c *flowv1.Classification) string {
-	if c.GetUnknown() {
+	switch {
+	case c.GetUnknown():
 		return "unknown (" + c.GetLabel() + "?)"
+	case c.GetWeak():
+		return c.GetLabel() + " (weak)"
 	}
 	return c.GetLabel()
 }
