@@ -15,13 +15,10 @@ import (
 // request must stay as it is until the rows were run.
 func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs, error) {
 	inputs, raw := r.GetInputs(), r.GetRawInputContents()
-	if len(inputs) != len(info.Inputs) {
-		return nil, rpc.InvalidArgument("inputs", "model %q has %d inputs, %d came", info.Name, len(info.Inputs), len(inputs))
-	}
 	if len(raw) > 0 && len(raw) != len(inputs) {
 		return nil, rpc.InvalidArgument("raw_input_contents", "%d entries for %d inputs", len(raw), len(inputs))
 	}
-	in := &serving.Inputs{Data: make([][]byte, len(inputs))}
+	in := &serving.Inputs{Data: make([][]byte, len(info.Inputs))}
 	for n, tensor := range inputs {
 		field := func(name string) string { return fmt.Sprintf("inputs[%d].%s", n, name) }
 		i := info.Input(tensor.GetName())
@@ -57,6 +54,9 @@ func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs,
 		if in.Data[i], err = typed(form, tensor.GetContents(), rows*form.RowElements(), field("contents")); err != nil {
 			return nil, err
 		}
+	}
+	if missing := slices.IndexFunc(in.Data, func(data []byte) bool { return data == nil }); missing >= 0 {
+		return nil, rpc.InvalidArgument("inputs", "input %q is missing", info.Inputs[missing].Name)
 	}
 	return in, nil
 }
