@@ -1,4 +1,4 @@
-"""The corpus as `sonde features` extracted it: rows, labels, splits and weights."""
+"""The corpus as `sonde dataset` extracted it: rows, labels, splits and weights."""
 
 import csv
 import hashlib
