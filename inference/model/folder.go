@@ -80,6 +80,11 @@ func (f Folder) read(name string, version int64) (_ []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	return readAll(file)
+}
+
+// readAll reads a model file that is not too large.
+func readAll(file io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 	if err != nil {
 		return nil, err
