@@ -157,7 +157,7 @@ def errors():
     refused(lambda: CLIENT.infer("sonde", tensors(rows(5000))), bad, "5000 rows")
     refused(lambda: CLIENT.infer("sonde", tensors(good), outputs=[triton.InferRequestedOutput("scores")]), bad, 'no output "scores"')
     refused(lambda: CLIENT.infer("sonde", tensors(good), sequence_id=3, sequence_start=True), bad, "sequences")
-    refused(lambda: CLIENT.infer("sonde", tensors(good), client_timeout=1e-6), "StatusCode.DEADLINE_EXCEEDED")
+    refused(lambda: CLIENT.infer("sonde", tensors(rows(4096)), client_timeout=1e-3), "StatusCode.DEADLINE_EXCEEDED")
     refused(lambda: CLIENT.infer("sonde", tensors(rows(2), TYPES), model_version="7"), "NOT_FOUND", "sonde/7")
     ORACLE.check(good, CLIENT.infer("sonde", tensors(good)).as_numpy)
 
