@@ -114,6 +114,8 @@ def run_variant(program: Program, variant: str, path: Path, shared: Path, python
         time.sleep(SETTLE + 4 * WEATHER[variant].delay)
         return ""
     except OSError as error:
+        said = [f"== {log.name}\n{log.read_text(errors='replace')[-4000:]}\n" for log in sorted(folder.glob("*.log"))]
+        path.with_suffix(".log").write_text("".join(said))
         return f"{variant}: {error}"
     finally:
         if wire:

@@ -52,7 +52,7 @@ class Program:
     """One real program and how it is made to talk."""
 
     name: str
-    serves: dict[str, str]  # place of the server -> label: {"tcp/443": "tls", "tcp/*": "ftp-data"}
+    serves: dict[str, str]  # place of the server -> label: {"tcp/443": "tls", "tcp/993": "tls:imap", "tcp/*": "ftp-data"}
     steps: list[Step]
     version: str  # a command that says it
     tools: dict[str, str] = field(default_factory=dict)  # executable -> Debian package

@@ -33,7 +33,7 @@ def label_capture(path: Path, name: str, record: dict, seen: set[bytes]) -> list
     """Return the rows of one capture. seen grows by its openings."""
     rows = []
     for s in sessions.read(path):
-        label = sessions.label(s, record["serves"])
+        label, _, service = sessions.label(s, record["serves"]).partition(":")
         target, category = TAXONOMY.get(label, ("", ""))
         opening = hashlib.sha256(repr((s.proto, label, s.opening)).encode()).digest()
         duplicate = bool(s.opening) and opening in seen
@@ -42,7 +42,7 @@ def label_capture(path: Path, name: str, record: dict, seen: set[bytes]) -> list
         rows.append({
             "file": name, "proto": s.proto, "src_ip": s.src_ip, "src_port": s.src_port, "dst_ip": s.dst_ip, "dst_port": s.dst_port,
             "first_seen": f"{s.first_seen:.6f}", "packets": s.packets, "bytes": s.bytes, "label": label, "category": category,
-            "confidence": "process", "payload_packets": s.payload_packets, "payload_bytes": s.payload_bytes, "malicious": 0, "snapped": 0,
+            "confidence": "process", "service": service, "payload_packets": s.payload_packets, "payload_bytes": s.payload_bytes, "malicious": 0, "snapped": 0,
             "group": record["program"], "dup": int(duplicate), "usable": int(usable), "target": target,
             "program": record["program"], "version": record["version"], "variant": path.stem, "command": record["command"],
         })

@@ -2,6 +2,7 @@
 
 from program import Program
 
-from . import files, names, remote, web
+from . import databases, files, mail, names, remote, web
 
-PROGRAMS: dict[str, Program] = {p.name: p for family in (web, names, remote, files) for p in family.PROGRAMS}
+FAMILIES = (web, names, remote, files, databases, mail)
+PROGRAMS: dict[str, Program] = {p.name: p for family in FAMILIES for p in family.PROGRAMS}
