@@ -16,6 +16,7 @@ GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-l
 GRPCURL := .cache/bin/grpcurl
 ETCD := .cache/bin/etcd
 VENV := .cache/python
+CLIENTS := .cache/clients
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
 PLATFORM := $(shell uname -s | sed 's/Darwin/osx/' | tr A-Z a-z)-$(shell uname -m | sed 's/aarch64\|arm64/aarch_64/')
@@ -65,10 +66,16 @@ test: deps ## everything that needs no outside server, with the race detector
 test-clients: clients ## the example programs in Python, TypeScript and Java
 	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
 
+.PHONY: test-inference
+test-inference: deps inference-clients grpcurl ## the clients of Triton and KServe, grpcurl, and a collector that moves to Triton
+	SONDE_TEST_REQUIRE=kserve_clients,triton,grpcurl SONDE_TEST_KSERVE_CLIENTS='$(CURDIR)/$(CLIENTS)/bin/python' \
+		SONDE_TEST_TRITON='$(CURDIR)/$(CLIENTS)/bin/python' SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' \
+		go test -count=1 -run='StockClients|Grpcurl|Triton|InferencePage' ./inference ./internal/cli
+
 .PHONY: test-docs
-test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
-	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
-		go test -count=1 -run='^TestOperations' ./internal/cli
+test-docs: deps grpcurl ## what docs/operations.md and docs/own-model.md tell to type; needs curl, jq, sqlite3, tshark, Debian's python3-torch and python3-onnx
+	SONDE_TEST_REQUIRE=grpcurl,tshark,torch SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
+		SONDE_TEST_TORCH=/usr/bin/python3 go test -count=1 -run='^TestO(perations|wnModel)' ./internal/cli
 
 LIVE := Live|LoseNothing|FollowTheirRows|SecondInstance|OwnUplink|Install
 .PHONY: test-live
@@ -163,6 +170,14 @@ gen/typescript/node_modules/.package-lock.json: gen/typescript/package-lock.json
 gen/java/target/plugins/protoc: gen/java/pom.xml
 	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
+	touch $@
+
+.PHONY: inference-clients
+inference-clients: $(CLIENTS)/pyvenv.cfg ## install the clients of Triton and KServe, and a Triton, for tests
+
+$(CLIENTS)/pyvenv.cfg: inference/kserve/testdata/clients/requirements.txt
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
 	touch $@
 
 .PHONY: grpcurl

@@ -165,6 +165,11 @@ func (s *Set) Unknown(label int, probability, energy float32) bool {
 	return s.UnknownAbove != nil && !(float64(energy) <= *s.UnknownAbove) // also when it is no number
 }
 
+// Position is where a label stands in the outputs, or -1.
+func (s *Set) Position(name string) int {
+	return slices.IndexFunc(s.Labels, func(l Label) bool { return l.Name == name })
+}
+
 // Below is the probability under which the label at a position is not believed, 0 to 1.
 func (s *Set) Below(label int) float64 {
 	switch len(s.UnknownBelow) {
