@@ -162,7 +162,9 @@ func (d *Collector) wire(reg *prometheus.Registry) {
 	})
 	d.closeLater(func() error { d.server.Close(); d.ingest.Wait(); return nil })
 	d.ingest.Register(d.server)
-	queryv1.RegisterQueryServiceServer(d.server, query.New(d.results, hub))
+	queryv1.RegisterQueryServiceServer(d.server, query.New(query.Options{
+		Results: d.results, Corrections: d.results, Walkers: d.walkers, Hub: hub,
+	}))
 	ledger.Register(d.server)
 }
 

@@ -7,8 +7,8 @@ import "bytes"
 // TLS and DTLS: record headers, message headers, the hello without random, session id, cookie, server name, key shares,
 // tickets and other extensions whose body is a secret or a name; no certificate, no ciphertext. QUIC: the first packet's
 // flags that are not protected, its version and the length of the connection id. DNS: the header, and of the first name
-// the lengths. Text: all but the values that name a server. Anything else as it is.
-func (s *Session) reveal(d direction, out []byte) {
+// the lengths. Text: all but the values that name a server. Anything else as it is. With names, those of servers stay.
+func (s *Session) reveal(d direction, out []byte, names bool) {
 	f, stream := &s.found, s.streams[d]
 	message, _ := s.message(d)
 	switch {
@@ -17,25 +17,30 @@ func (s *Session) reveal(d direction, out []byte) {
 		if len(stream) > 0 {
 			out[0] &= 0xf0
 		}
+		if names && d == forward {
+			copy(out[16:], f.tls[d].hello.serverName)
+		}
 	case f.tls[d].found && f.tls[d].datagrams:
 		if f.token[d] == tokenDTLS && d == forward {
-			f.tls[d].reveal(out, message)
+			f.tls[d].reveal(out, message, names)
 			return
 		}
 		copyRange(out, message, 0, 3)
 		copyRange(out, message, 11, 14)
 	case f.tls[d].found:
-		f.tls[d].reveal(out, stream)
+		f.tls[d].reveal(out, stream, names)
 	case f.token[d] == tokenTLS, f.token[d] == tokenTLSData:
 		copyRange(out, stream, 0, 6)
 	case f.token[d] == tokenDTLS:
 		copyRange(out, stream, 0, 3)
 		copyRange(out, stream, 11, 14)
+	case f.dns[d].found && names:
+		copyRange(out, message, 0, f.dns[d].end)
 	case f.dns[d].found:
 		f.dns[d].reveal(out, message)
 	default:
 		copy(out, stream)
-		if textual(stream) {
+		if textual(stream) && !names {
 			hideNames(out[:min(len(out), len(stream))])
 		}
 	}

@@ -1,4 +1,4 @@
--- Results, the heads they rest on, and the ledger. Columns beside body are those that can be filtered or joined; body is
+-- Results, the heads they rest on, corrections, and the ledger. Columns beside body are those that can be filtered or joined; body is
 -- the whole sonde.query.v1.Result. Addresses are 16 bytes, IPv4 mapped into IPv6, so that a prefix is a range. Session ids
 -- begin with the time, so rows come in nearly in order and a time is a range of ids. There is no index on what comes in no
 -- order, such as the community id: each session would write another page of it, as much again as all the rest.
@@ -33,6 +33,17 @@ CREATE TABLE IF NOT EXISTS heads (
   session_id TEXT PRIMARY KEY,
   packets    BLOB NOT NULL
 );
+
+-- What people said that sessions really were; body is the whole sonde.query.v1.Correction. A result's corrected label is
+-- looked up here. Numbers grow with every correction and are never used again, for they are the tokens of pages.
+CREATE TABLE IF NOT EXISTS corrections (
+  number     INTEGER PRIMARY KEY AUTOINCREMENT,
+  session_id TEXT NOT NULL UNIQUE,
+  label      TEXT NOT NULL,
+  body       BLOB NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS corrections_by_label ON corrections (label, session_id);
 
 -- What the results of each lane add up to, moved in the transaction that changes a result.
 CREATE TABLE IF NOT EXISTS lane_totals (
