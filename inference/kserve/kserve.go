@@ -105,7 +105,7 @@ func New(o Options, log *slog.Logger) *Service {
 
 // Register puts the service on a server.
 func (s *Service) Register(server grpc.ServiceRegistrar) {
-	kservev2.RegisterGRPCInferenceServiceServer(server, s)
+	server.RegisterService(description(), s)
 }
 
 // ServerLive says yes.
