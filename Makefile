@@ -16,6 +16,7 @@ GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-l
 GRPCURL := .cache/bin/grpcurl
 ETCD := .cache/bin/etcd
 VENV := .cache/python
+CLIENTS := .cache/clients
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
 PLATFORM := $(shell uname -s | sed 's/Darwin/osx/' | tr A-Z a-z)-$(shell uname -m | sed 's/aarch64\|arm64/aarch_64/')
@@ -64,6 +65,12 @@ test: deps ## everything that needs no outside server, with the race detector
 .PHONY: test-clients
 test-clients: clients ## the example programs in Python, TypeScript and Java
 	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
+
+.PHONY: test-inference
+test-inference: deps inference-clients grpcurl ## the clients of Triton and KServe, grpcurl, and a collector that moves to Triton
+	SONDE_TEST_REQUIRE=kserve_clients,triton,grpcurl SONDE_TEST_KSERVE_CLIENTS='$(CURDIR)/$(CLIENTS)/bin/python' \
+		SONDE_TEST_TRITON='$(CURDIR)/$(CLIENTS)/bin/python' SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' \
+		go test -count=1 -run='StockClients|Grpcurl|Triton|InferencePage' ./inference ./internal/cli
 
 .PHONY: test-docs
 test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
@@ -176,6 +183,14 @@ gen/typescript/node_modules/.package-lock.json: gen/typescript/package-lock.json
 gen/java/target/plugins/protoc: gen/java/pom.xml
 	$(MVN) $< dependency:copy@generators -Dplatform=$(PLATFORM)
 	chmod +x $(@D)/*
+	touch $@
+
+.PHONY: inference-clients
+inference-clients: $(CLIENTS)/pyvenv.cfg ## install the clients of Triton and KServe, and a Triton, for tests
+
+$(CLIENTS)/pyvenv.cfg: inference/kserve/testdata/clients/requirements.txt
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
 	touch $@
 
 .PHONY: grpcurl

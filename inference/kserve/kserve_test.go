@@ -233,7 +233,7 @@ func TestBadRequestsNameWhatIsWrong(t *testing.T) {
 		"unknown model":    {func(r *request) { r.ModelName = "bad" }, codes.NotFound, "", `no model "bad"`},
 		"unknown version":  {func(r *request) { r.ModelVersion = "7" }, codes.NotFound, "", `no model version "good/7"`},
 		"no version":       {func(r *request) { r.ModelVersion = "newest" }, codes.NotFound, "", `"good/newest"`},
-		"input missing":    {func(r *request) { r.Inputs = r.Inputs[:2] }, 3, "inputs", "has 3 inputs, 2 came"},
+		"input missing":    {func(r *request) { r.Inputs, r.RawInputContents = r.Inputs[:2], r.RawInputContents[:2] }, 3, "inputs", `input "meta" is missing`},
 		"input unknown":    {func(r *request) { r.Inputs[1].Name = "x" }, 3, "inputs[1].name", `no input "x"`},
 		"input twice":      {func(r *request) { r.Inputs[1] = r.Inputs[0] }, 3, "inputs[1].name", `"bytes" comes twice`},
 		"wrong type":       {func(r *request) { r.Inputs[0].Datatype = "INT8" }, 3, "inputs[0].datatype", `"bytes" is UINT8, "INT8" came`},

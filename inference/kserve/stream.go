@@ -101,6 +101,9 @@ func (s *Service) answer(ctx context.Context, r *kservev2.ModelInferRequest) *ks
 	} else if ctx.Err() == nil {
 		s.log.Error("request of a stream failed", "err", err)
 	}
+	if id := r.GetId(); id != "" { // as Triton writes it: its Python client passes on nothing but the message
+		message = "[request id: " + id + "] " + message
+	}
 	return &kservev2.ModelStreamInferResponse{ErrorMessage: message, InferResponse: &kservev2.ModelInferResponse{
 		ModelName: r.GetModelName(), ModelVersion: r.GetModelVersion(), Id: r.GetId(),
 	}}

@@ -80,14 +80,17 @@ func (f Folder) read(name string, version int64) (_ []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("larger than %d bytes", maxFileBytes)
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a file") // a pipe would be waited for
 	}
-	return data, nil
+	if info.Size() > maxFileBytes { // before there is memory taken for it
+		return nil, fmt.Errorf("%d bytes are too large, the most are %d", info.Size(), maxFileBytes)
+	}
+	return io.ReadAll(io.LimitReader(file, maxFileBytes))
 }
 
 func sum(data []byte) string {
