@@ -70,7 +70,7 @@ def score_lab(model: Path, features: Path, lab: Path, without_payload: Path | No
     everything = dataset.read_rows(features)
     tensors = {n: np.load(features / f"{n}.npy", mmap_mode="r") for n in dataset.TENSORS}
     silent = np.array([r["payloads_held"] == "0" and r["proto"] in dataset.PORT_PROTOCOLS for r in everything])
-    index = np.array([i for i, r in enumerate(everything) if r["whole"] == "true" and not r["variant"] and dataset.usable(r) and not dataset.nothing_seen(r)])
+    index = np.array([i for i, r in enumerate(everything) if r["whole"] == "true" and dataset.usable(r) and not dataset.nothing_seen(r)])
     rows = [everything[i] for i in index]
     octets, series, meta = (np.ascontiguousarray(tensors[n][index]) for n in dataset.TENSORS)
 
