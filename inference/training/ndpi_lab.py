@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 import dataset
+import experiments
 import intervals
 import ndpi
 
@@ -195,8 +196,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for lab.json")
     options = parser.parse_args()
     piece = score_lab(options.model, options.features, options.lab, options.without_payload, options.corpus)
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "lab.json").write_text(json.dumps(piece, indent=1) + "\n")
+    experiments.save(options.results, "lab", piece)
     print(section(piece))
 
 
