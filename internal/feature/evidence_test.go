@@ -1,0 +1,61 @@
+package feature
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"sonde.example/internal/packet"
+)
+
+func TestNameAskedFor(t *testing.T) {
+	answer := append([]byte{0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}, "\x04_ipp\x05local\x00\x00\x0c\x00\x01\x00\x00\x00\x0a\x00\x02\xc0\x0c"...)
+	odd := dnsQuery("a.b")
+	odd[13] = '.' // "..b": a dot inside of a label
+	blank := dnsQuery("a.b")
+	blank[13] = ' '
+	netBIOS := dnsQuery(strings.Repeat("CA", 16))
+	netBIOS[len(netBIOS)-3] = 0x20
+	for name, c := range map[string]struct {
+		message []byte
+		want    string
+	}{
+		"plain":            {dnsQuery("www.Example.org"), "www.Example.org"},
+		"root":             {[]byte{1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}, ""},
+		"dot in a label":   {odd, "\\..b"},
+		"blank in a label": {blank, "\\032.b"},
+		"only an answer":   {answer, ""},
+		"NetBIOS":          {netBIOS, ""},
+		"no DNS":           {[]byte("hello, this is not DNS"), ""},
+	} {
+		if got := read(t, 17, headOf(here.udp, step{payload: c.message})).Handshake().GetDnsName(); got != c.want {
+			t.Errorf("%s: the name is %q, want %q", name, got, c.want)
+		}
+		stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(c.message))), c.message...)
+		if got := read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: stream})).Handshake().GetDnsName(); got != c.want {
+			t.Errorf("%s, over TCP: the name is %q, want %q", name, got, c.want)
+		}
+	}
+	if got := read(t, 17, headOf(here.udp, step{back: true, payload: dnsQuery("www.example")})).Handshake().GetDnsName(); got != "www.example" {
+		t.Errorf("of an answer alone the name is %q", got)
+	}
+}
+
+func TestIdentificationOfSSH(t *testing.T) {
+	for line, want := range map[string]string{
+		"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n":  "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3",
+		"SSH-1.99-x\n\x00\x00":                        "SSH-1.99-x",
+		"Be welcome\r\nto this host\r\nSSH-2.0-x\r\n": "SSH-2.0-x",
+		"SSH-2.0-cut":         "",
+		"SSH-2.0-\x1b[2J\r\n": "",
+		"SSH-2.0-" + strings.Repeat("x", 300) + "\r\n":   "",
+		strings.Repeat("talk\r\n", 20) + "SSH-2.0-x\r\n": "",
+		"GET / HTTP/1.1\r\n":                             "",
+	} {
+		s := read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: []byte(line)}, step{back: true, flags: packet.ACK, payload: []byte("SSH-2.0-server\r\n")}))
+		h := s.Handshake()
+		if h.GetSshClient() != want || h.GetSshServer() != "SSH-2.0-server" {
+			t.Errorf("%q calls itself %q, the server %q", line, h.GetSshClient(), h.GetSshServer())
+		}
+	}
+}
