@@ -14,6 +14,8 @@ func TestNameAskedFor(t *testing.T) {
 	odd[13] = '.' // "..b": a dot inside of a label
 	blank := dnsQuery("a.b")
 	blank[13] = ' '
+	control, foreign := dnsQuery("a.b"), dnsQuery("a\u00fc.b")
+	control[13], foreign[15] = 7, 0xff
 	netBIOS := dnsQuery(strings.Repeat("CA", 16))
 	netBIOS[len(netBIOS)-3] = 0x20
 	for name, c := range map[string]struct {
@@ -23,7 +25,10 @@ func TestNameAskedFor(t *testing.T) {
 		"plain":            {dnsQuery("www.Example.org"), "www.Example.org"},
 		"root":             {[]byte{1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1}, ""},
 		"dot in a label":   {odd, "\\..b"},
-		"blank in a label": {blank, "\\032.b"},
+		"blank in a label": {blank, " .b"},
+		"bell in a label":  {control, "\\007.b"},
+		"another script":   {dnsQuery("caf\u00e9.b"), "caf\u00e9.b"},
+		"broken script":    {foreign, "a\\195\\255.b"},
 		"only an answer":   {answer, ""},
 		"NetBIOS":          {netBIOS, ""},
 		"no DNS":           {[]byte("hello, this is not DNS"), ""},
