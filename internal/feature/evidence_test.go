@@ -2,6 +2,7 @@ package feature
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,5 +63,32 @@ func TestIdentificationOfSSH(t *testing.T) {
 		if h.GetSshClient() != want || h.GetSshServer() != "SSH-2.0-server" {
 			t.Errorf("%q calls itself %q, the server %q", line, h.GetSshClient(), h.GetSshServer())
 		}
+	}
+}
+
+// TestEvidenceThatCameLater has the name not in the first message, which is all that features look at.
+func TestEvidenceThatCameLater(t *testing.T) {
+	hello := append([]byte{0xfe, 0xfd}, make([]byte, 32)...)
+	hello = append(hello, 0, 0, 0, 2, 0xc0, 0x2b, 1, 0)
+	n := byte(len(hello))
+	dtls := slices.Concat([]byte{22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, n + 12, clientHello, 0, 0, n, 0, 1, 0, 0, 0, 0, 0, n}, hello)
+	stun := []byte("\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl")
+	if h := read(t, 17, headOf(here.udp, step{payload: stun}, step{payload: dtls})).Handshake(); h.GetTlsVersion() != "DTLS 1.2" || !strings.HasPrefix(h.GetJa4(), "dd2i01") {
+		t.Errorf("behind STUN: %v", h)
+	}
+	v := quicVectors[0]
+	zeroRTT := append([]byte{0xd0, 0, 0, 0, 1, 8}, "somebody\x00encrypted"...)
+	initial := seal(t, v.version, v.key, v.iv, v.protection, 0, cryptoFrame(0, chromeHello(t)))
+	if h := read(t, 17, headOf(here.udp, step{payload: zeroRTT}, step{payload: initial})).Handshake(); h.GetServerName() != "secret-name.example" || h.GetJa4() != v.ja4 {
+		t.Errorf("behind 0-RTT: %v", h)
+	}
+	h := read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: []byte("POST ")},
+		step{flags: packet.ACK, offset: 5, payload: []byte("/a HTTP/1.1\r\nHost: a.example\r\n\r\n")})).Handshake()
+	if h.GetServerName() != "a.example" {
+		t.Errorf("in two segments: %v", h)
+	}
+	answer := append([]byte{0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}, "\x04_ipp\x05local\x00\x00\x0c\x00\x01\x00\x00\x00\x0a\x00\x02\xc0\x0c"...)
+	if h := read(t, 17, headOf(here.udp, step{payload: answer}, step{payload: dnsQuery("b.local")})).Handshake(); h.GetDnsName() != "b.local" {
+		t.Errorf("behind an answer: %v", h)
 	}
 }

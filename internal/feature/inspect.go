@@ -11,6 +11,7 @@ import (
 // findings is what inspect has read out of the two streams.
 type findings struct {
 	tls         [2]tlsStream
+	later       tlsStream // for Handshake: the client's hello, if it is not in the first message
 	quic        [2]quicStream
 	quicVersion uint32
 	isQUIC      bool
