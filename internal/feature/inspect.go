@@ -15,6 +15,7 @@ type findings struct {
 	quic        [2]quicStream
 	quicVersion uint32
 	isQUIC      bool
+	isDTLS      bool // some datagram, not always the first, is a record of DTLS
 	dns         [2]dnsMessage
 	token       [2]token
 	host        []byte // of an HTTP request
@@ -23,13 +24,19 @@ type findings struct {
 // inspect reads the streams once; Handshake and Extract use what it finds.
 func (s *Session) inspect() {
 	f := &s.found
-	f.quicVersion, f.isQUIC, f.host = 0, false, nil
+	f.quicVersion, f.isQUIC, f.isDTLS, f.host = 0, false, false, nil
 	for d := range s.streams {
 		f.tls[d].reset()
 		f.dns[d] = dnsMessage{}
 		message, size := s.message(direction(d))
-		f.token[d] = tokenOf(s.protocol, message, size)
+		f.token[d] = tokenOf(s.protocol, message, size, s.streams[d])
 		f.dns[d] = readDNS(message, s.protocol == protocolTCP)
+		switch {
+		case f.dns[d].found:
+			f.token[d] = f.dns[d].token(message)
+		case s.protocol == protocolUDP && s.isRTP(direction(d)):
+			f.token[d] = tokenRTPRun
+		}
 	}
 	switch s.protocol {
 	case protocolTCP:
@@ -55,6 +62,11 @@ func (s *Session) inspectDatagrams() {
 			f.tls[reverse].readMessage(f.quic[reverse].message(), serverHello)
 		}
 		return
+	}
+	for d := range s.streams {
+		for datagram := range s.datagrams(direction(d)) {
+			f.isDTLS = f.isDTLS || len(datagram) >= 13 && datagramIsDTLS(datagram)
+		}
 	}
 	// A DTLS server first answers with a HelloVerifyRequest, its hello comes later.
 	f.tls[forward].readDTLS(first, clientHello)
