@@ -22,7 +22,7 @@ class Settings:
     patch: int = 16
     patch_width: int = 0
     epochs: int = 12
-    batch: int = 128
+    batch: int = 256
     rate: float = 2e-3
     decay: float = 0.1
     clip: float = 4.0  # of standardised numbers
