@@ -211,6 +211,9 @@ def weights(c: Corpus) -> np.ndarray:
 # Blocks of meta that tell nothing of what payload says: how many packets, how large, when.
 SIZES_AND_TIMES = ("transport", "sizes", "times")
 
+# Columns that name how a message opens, and so know protocols by their documents.
+OPENINGS = ("token", "family")
+
 
 def sizes_and_times(c: Corpus) -> Corpus:
     """Return the rows without payload: bytes and what was read from them are absent."""
@@ -218,6 +221,14 @@ def sizes_and_times(c: Corpus) -> Corpus:
     hidden = [at for block in c.manifest["blocks"] if block["tensor"] == "meta" and block["name"] not in SIZES_AND_TIMES for at in block["columns"]]
     meta[:, hidden] = np.nan
     return replace(c, bytes=np.zeros_like(c.bytes), meta=meta)
+
+
+def without_openings(c: Corpus) -> Corpus:
+    """Return the rows without the columns that name openings; bytes and numbers stay."""
+    columns = next(t for t in c.manifest["schema"]["tensors"] if t["name"] == "meta")["columns"]
+    meta = c.meta.copy()
+    meta[:, [i for i, n in enumerate(columns) if n.split(": ")[-1] in OPENINGS]] = np.nan
+    return replace(c, meta=meta)
 
 
 def unlabelled(features: Path, most: int = 4000) -> dict[str, np.ndarray]:

@@ -12,6 +12,9 @@ import score
 from dataset import STRONG, WEAK, Corpus
 from learner import Recipe, out_of_fold
 
+# Sources with fewer sessions are left out all at once.
+SMALL_SOURCE = 60
+
 # Shares of the groups that the learning curve is drawn from.
 SHARES = (0.1, 0.25, 0.5)
 
@@ -97,6 +100,7 @@ def cross_validation(c: Corpus, learners: dict[str, np.ndarray], chosen: str) ->
         "confusion": score.confusion(c, c.label[every], answer[every]), "names": c.names,
         "calibration": score.calibration(p[rows], c.label[rows]) | {"uncalibrated": score.calibration(score.softmax(margins[rows]), c.label[rows]),
                                                                      "temperatures": [round(float(calibrated.temperature[c.fold == k][0]), 3) for k in range(dataset.FOLDS)]},
+        "reliability": {"confidence": [round(float(v), 4) for v in p[rows].max(axis=1)], "right": (answer[rows] == c.label[rows]).astype(int).tolist()},
         "abstaining": score.abstaining(c.label[every], answer[every], unknown[every], c.unknown),
         "moments": moments,
     }
@@ -106,8 +110,11 @@ def sources(c: Corpus, recipe: Recipe) -> dict:
     """Train without a source, and without groups that it shares with others; test on it. Pooled, each session is scored once."""
     pooled = np.full((len(c), len(c.names)), np.nan, dtype=np.float32)
     each, rows = {}, answering(c)
-    for source in sorted(set(c.source[rows])):
-        there = c.source == source
+    names, counts = np.unique(c.source[rows], return_counts=True)
+    small = set(names[counts < SMALL_SOURCE])
+    of = {n: ("small ones together" if n in small else n) for n in names}
+    for source in sorted(set(of.values())):
+        there = np.isin(c.source, [n for n in names if of[n] == source])
         mine = rows[there[rows]]
         learn = ~there & ~np.isin(c.group, np.unique(c.group[there]))
         pooled[mine] = recipe.fit(c.take(learn)).margins(c.take(mine))

@@ -139,7 +139,8 @@ def main() -> None:
         way = unknown["better"]
         step("unknown", unknown)
         step("sources", experiments.sources(c, recipe))
-        step("payload", {"sizes_and_times": experiments.compare(dataset.sizes_and_times(c), recipe)})
+        step("payload", {"sizes_and_times": experiments.compare(dataset.sizes_and_times(c), recipe),
+                         "without_openings": experiments.compare(dataset.without_openings(c), recipe)})
         step("learning_curve", experiments.learning_curve(c, recipe, margins))
         for name, folder in (("names", a.names), ("packets", a.payload_packets)):
             if folder:
