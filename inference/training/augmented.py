@@ -63,7 +63,7 @@ def section(piece: dict | None) -> str:
     plain = piece["plain"]
     lines += [
         f"Sessions of the strong tier of one fold ({piece['fold']}), as captured and as other networks would have shown them; one model trained on heads as captured only, one with "
-        "each augmentation, one with all. Changes are of accuracy in points, on the same sessions, with 95 % intervals over groups. One fold and one seed: a change whose interval "
+        "each augmentation, one with all. Changes are of accuracy in points, on the same sessions, with 95 % intervals over groups. All are trained on shorter heads, too. One fold and one seed: a change whose interval "
         "holds zero is none.", "",
         f"As captured ({piece['sessions']} sessions): accuracy {100 * plain['none']['accuracy']:.1f} % and macro-F1 {plain['none']['macro_f1']:.3f} without augmentation, "
         f"{100 * plain['all']['accuracy']:.1f} % and {plain['all']['macro_f1']:.3f} with all: {points(plain['all']['gain'])} points.", "",

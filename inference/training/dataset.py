@@ -20,6 +20,9 @@ UNKNOWN = "unknown"
 # The corpus's word for protocols outside of its list.
 OTHER = "other"
 
+# What is of no class weighs less: it is there to be doubted, not to be found.
+UNKNOWN_WEIGHT = 0.4
+
 # Sessions of one capture and label, since a few captures hold most sessions of their class.
 CAP = 40
 
@@ -201,4 +204,35 @@ def weights(c: Corpus) -> np.ndarray:
     """Weigh classes by the inverse square root of their sessions, and a session's short heads less than its whole one."""
     counts = np.bincount(c.label[c.whole], minlength=len(c.names)).clip(min=5)
     by_class = np.minimum(np.sqrt(counts.max() / counts), 12.0)
-    return by_class[c.label] * np.where(c.whole, 1.0, 0.35) * np.where(c.empty, 0.1, 1.0)
+    by_class[c.unknown] *= UNKNOWN_WEIGHT
+    return by_class[c.label] * np.where(c.whole & (c.variant == ""), 1.0, 0.35) * np.where(c.empty, 0.1, 1.0)
+
+
+# Blocks of meta that tell nothing of what payload says: how many packets, how large, when.
+SIZES_AND_TIMES = ("transport", "sizes", "times")
+
+# Columns that name how a message opens, and so know protocols by their documents.
+OPENINGS = ("token", "family")
+
+
+def sizes_and_times(c: Corpus) -> Corpus:
+    """Return the rows without payload: bytes and what was read from them are absent."""
+    meta = c.meta.copy()
+    hidden = [at for block in c.manifest["blocks"] if block["tensor"] == "meta" and block["name"] not in SIZES_AND_TIMES for at in block["columns"]]
+    meta[:, hidden] = np.nan
+    return replace(c, bytes=np.zeros_like(c.bytes), meta=meta)
+
+
+def without_openings(c: Corpus) -> Corpus:
+    """Return the rows without the columns that name openings; bytes and numbers stay."""
+    columns = next(t for t in c.manifest["schema"]["tensors"] if t["name"] == "meta")["columns"]
+    meta = c.meta.copy()
+    meta[:, [i for i, n in enumerate(columns) if n.split(": ")[-1] in OPENINGS]] = np.nan
+    return replace(c, meta=meta)
+
+
+def unlabelled(features: Path, most: int = 4000) -> dict[str, np.ndarray]:
+    """Return the tensors of sessions without a trusted label of which something has been seen, at most so many, evenly drawn."""
+    rows = [i for i, r in enumerate(read_rows(features)) if r["label"] == "unlabelled" and r["whole"] == "true" and not r["variant"] and not nothing_seen(r)]
+    rows = rows[::max(1, len(rows) // most)]
+    return {n: np.load(features / f"{n}.npy", mmap_mode="r")[rows] for n in TENSORS}

@@ -13,6 +13,9 @@ OPSET = 17
 ML_OPSET = 3
 IR_VERSION = 8
 
+# No probability is greater: UNKNOWN, whose threshold is 1, is never believed however sure the model is.
+MOST = 0.99999
+
 INPUTS = {"bytes": (TensorProto.UINT8, [784]), "series": (TensorProto.FLOAT, [4, 24]), "meta": (TensorProto.FLOAT, [96])}
 OUTPUTS = {"probs": TensorProto.FLOAT, "energy": TensorProto.FLOAT, "label": TensorProto.INT64}
 
@@ -84,8 +87,12 @@ def build(parts: list[onnx.GraphProto], classes: int, temperature: float, proper
     for i in range(1, len(parts)):
         total = add("Add", [total, f"part{i}_scores"], f"sum{i}")
     logits = add("Div", [total, constant("divisor", len(parts) * temperature)], "logits")
-    add("Softmax", [logits], "probs", axis=1)
-    free = add("ReduceLogSumExp", [logits], "free", axes=[1], keepdims=0)
+    add("Clip", [add("Softmax", [logits], "shares", axis=1), "", constant("most", MOST)], "probs")
+    # The last class is UNKNOWN: what is near to it is no more known for that.
+    indexes = [numpy_helper.from_array(np.array([v], np.int64), n) for n, v in (("first", 0), ("last", classes - 1), ("columns", 1))]
+    constants += indexes
+    answered = add("Slice", [logits, "first", "last", "columns"], "answered")
+    free = add("ReduceLogSumExp", [answered], "free", axes=[1], keepdims=0)
     add("Mul", [free, constant("minus_temperature", -temperature)], "energy")
     add("ArgMax", [logits], "label", axis=1, keepdims=0)
     graph = helper.make_graph(nodes, "sonde", inputs(), [

@@ -8,6 +8,7 @@ import csv
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -15,10 +16,14 @@ import onnxruntime as ort
 import dataset
 import experiments
 import intervals
+import learner
 import ndpi
 
-# Blocks of the feature schema that an observer without payload has.
-VISIBLE = {"transport", "sizes", "times"}
+# What kernels say by themselves wherever a program runs; it is scored only where it is all that a program makes them say.
+KERNEL = {"icmp", "icmpv6", "igmp"}
+
+# Sessions of one program and label: a browser's look-ups would be half of the lab.
+CAP = 20
 
 
 class Served:
@@ -50,32 +55,46 @@ class Served:
         return best, unknown
 
 
-def masked(octets: np.ndarray, meta: np.ndarray, empty: np.ndarray, manifest: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tensors without anything that comes from payload but its sizes: as rows are that hold no payload."""
-    hidden = sorted(column for block in manifest["blocks"] if block["tensor"] == "meta" and block["name"] not in VISIBLE for column in block["columns"])
-    out = meta.copy()
-    # Every such row has the same values there, and most of them are "absent".
-    out[:, hidden] = empty[hidden]
-    return np.zeros_like(octets), out
+def masked(octets: np.ndarray, series: np.ndarray, meta: np.ndarray, manifest: dict) -> SimpleNamespace:
+    """Return rows without anything that comes from payload but its sizes."""
+    hidden = [at for block in manifest["blocks"] if block["tensor"] == "meta" and block["name"] not in dataset.SIZES_AND_TIMES for at in block["columns"]]
+    meta = meta.copy()
+    meta[:, hidden] = np.nan
+    return SimpleNamespace(bytes=np.zeros_like(octets), series=series, meta=meta)
 
 
-def score_lab(model: Path, features: Path, lab: Path, without_payload: Path | None = None, corpus: Path | None = None,
+def choose(everything: list[dict]) -> np.ndarray:
+    """Return which rows are scored: whole heads with something in them, no duplicates, no kernel's words, not too many alike."""
+    usable = [i for i, r in enumerate(everything) if r["whole"] == "true" and dataset.usable(r) and not dataset.nothing_seen(r)]
+    own = {r["group"] for r in (everything[i] for i in usable) if r["label"] not in KERNEL}
+    counts: Counter = Counter()
+    index = []
+    for i in usable:
+        r = everything[i]
+        if r["label"] in KERNEL and r["group"] in own:
+            continue
+        counts[r["group"], r["label"]] += 1
+        if counts[r["group"], r["label"]] <= CAP:
+            index.append(i)
+    return np.array(index)
+
+
+def score_lab(model: Path, features: Path, lab: Path, corpus: Path, c: dataset.Corpus | None = None, recipe: learner.Recipe = learner.NETWORK,
               kept: Path | None = None) -> dict:
-    """Score model, the model with payload masked (or another one that was trained without payload) and nDPI on a lab, by
-    class and by program; return the piece for the report. features is what `sonde dataset` made of the lab; the corpus, if
-    there is one, knows the classes of further labels that nDPI may answer."""
-    served, blind = Served(model), Served(without_payload) if without_payload else None
+    """Score model, a model without payload and nDPI on a lab, by class and by program; return the piece for the report. features
+    is what `sonde dataset` made of the lab, corpus is needed for its taxonomy.csv. With the corpus's rows a model is trained on
+    their sizes and times only; without them the model itself is asked with its payload masked."""
+    served = Served(model)
     manifest = json.loads((features / "manifest.json").read_text())
-    if manifest["schema_sha256"] != served.schema:
-        raise ValueError("the lab's features are of another schema than the model's")
+    if manifest["schema_sha256"] != served.schema or c is not None and c.manifest["schema_sha256"] != served.schema:
+        raise ValueError("model, lab and corpus are not of the same feature schema; extract again")
     everything = dataset.read_rows(features)
     tensors = {n: np.load(features / f"{n}.npy", mmap_mode="r") for n in dataset.TENSORS}
-    silent = np.array([r["payloads_held"] == "0" and r["proto"] in dataset.PORT_PROTOCOLS for r in everything])
-    index = np.array([i for i, r in enumerate(everything) if r["whole"] == "true" and dataset.usable(r) and not dataset.nothing_seen(r)])
+    index = choose(everything)
     rows = [everything[i] for i in index]
     octets, series, meta = (np.ascontiguousarray(tensors[n][index]) for n in dataset.TENSORS)
 
-    taxonomy = (dataset.read_taxonomy(corpus) if corpus else {}) | dataset.read_taxonomy(lab)
+    taxonomy = dataset.read_taxonomy(corpus) | dataset.read_taxonomy(lab)
     classes = [dataset.target(r["label"], taxonomy) for r in rows]
     # Classes that the model does not have: to call them unknown is right.
     names = [*served.names, *sorted(set(classes) - set(served.names))]
@@ -85,12 +104,13 @@ def score_lab(model: Path, features: Path, lab: Path, without_payload: Path | No
     program = np.array([r.get("program") or r["group"] for r in rows])
 
     best, unknown = served.answers(octets, series, meta)
-    if blind:
-        other, other_unknown = blind.answers(octets, series, meta)
-        other = np.array([at.get(blind.names[k], ndpi.ELSE) for k in other])
+    blind = masked(octets, series, meta, manifest)
+    if c is None:
+        other, other_unknown = served.answers(blind.bytes, blind.series, blind.meta)
     else:
-        hidden = masked(octets, meta, np.array(tensors["meta"][np.flatnonzero(silent)[0]]), manifest)
-        other, other_unknown = served.answers(hidden[0], series, hidden[1])
+        at_c = np.array([at.get(name, ndpi.ELSE) for name in c.names])
+        other = at_c[recipe.fit(dataset.sizes_and_times(c.take(c.variant == ""))).margins(blind).argmax(axis=1)]
+        other_unknown = other == at_c[c.unknown]
     said = ndpi.answers(lab, rows, kept)
     seen, guessed = (ndpi.positions(said, names, taxonomy, least) for least in (ndpi.SEEN, ndpi.GUESS))
     who = {
@@ -112,7 +132,7 @@ def score_lab(model: Path, features: Path, lab: Path, without_payload: Path | No
 
     right = who["model"] == label
     return {
-        "version": ndpi.version(), "sessions": int(len(rows)), "programs": len(set(program)), "retrained": blind is not None,
+        "version": ndpi.version(), "sessions": int(len(rows)), "programs": len(set(program)), "retrained": c is not None, "cap": CAP,
         "without_a_flow": sum(a is None for a in said), "totals": totals,
         "weak": sorted(served.weak & {names[k] for k in over}),
         "by_class": by(np.array(classes), known), "by_program": by(program, known),
@@ -152,7 +172,8 @@ def section(piece: dict | None) -> str:
         return "\n".join([*lines, "Not measured in this run (`make lab` needs Linux and root).", ""])
     blind = "a model that was trained on sizes and times only" if piece["retrained"] else "the same model with everything masked that comes from payload but its sizes"
     lines += [
-        f"{piece['sessions']} sessions of {piece['programs']} real programs (`make lab`), labelled by the process that made them, none of it in training. \"Without payload\" is {blind}: "
+        f"{piece['sessions']} sessions of {piece['programs']} real programs (`make lab`), labelled by the process that made them, none of it in training; at most {piece['cap']} of a program and "
+        "label, and without what kernels say by themselves (ICMP, IGMP). \"Without payload\" is {blind}: "
         f"what an observer has where all is encrypted. nDPI is Debian's {piece['version']} on the same captures. A session counts as right if the answer is given and right; for the "
         "best guess no answer is held back. Intervals are 95 % over programs.", "",
         "| | accuracy | macro-F1 | no answer | right of answers |", "|---|---|---|---|---|",
@@ -189,13 +210,14 @@ def main() -> None:
     """Do it alone."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="the model.onnx that is scored")
-    parser.add_argument("--without-payload", type=Path, help="a model.onnx trained on sizes and times only; otherwise the model's payload is masked")
     parser.add_argument("--features", type=Path, required=True, help="what `sonde dataset` made of the lab")
+    parser.add_argument("--corpus", type=Path, required=True, help="the labelled captures")
+    parser.add_argument("--corpus-features", type=Path, help="what `sonde dataset` made of the corpus, to train without payload")
     parser.add_argument("--lab", type=Path, required=True, help="the lab: labels.csv and captures/")
-    parser.add_argument("--corpus", type=Path, help="the corpus, for its taxonomy.csv")
     parser.add_argument("--results", type=Path, required=True, help="folder for lab.json")
     options = parser.parse_args()
-    piece = score_lab(options.model, options.features, options.lab, options.without_payload, options.corpus)
+    c = dataset.read(options.corpus_features, options.corpus) if options.corpus_features else None
+    piece = score_lab(options.model, options.features, options.lab, options.corpus, c)
     experiments.save(options.results, "lab", piece)
     print(section(piece))
 

@@ -22,7 +22,7 @@ class Settings:
     patch: int = 16
     patch_width: int = 0
     epochs: int = 12
-    batch: int = 128
+    batch: int = 256
     rate: float = 2e-3
     decay: float = 0.1
     clip: float = 4.0  # of standardised numbers
@@ -40,20 +40,29 @@ class Network(nn.Module):
         torch.manual_seed(seed)
         self.settings, self.classes, self.seed = settings, classes, seed
         columns = next(t for t in schema["tensors"] if t["name"] == "meta")["columns"]
-        tokens = len(schema["tokens"])
         p = settings.prefix
-        numbers = len(columns) + 48
+        # Categories: columns whose numbers are names. Those of both directions have vectors of their own and one of either.
+        sizes = {"token": len(schema["tokens"]), "family": len(schema["families"])}
+        own, either, begin = [], [], 2 * p * 32
+        for kind, size in sizes.items():
+            for direction in range(2):
+                own.append((columns.index(f"{('client', 'server')[direction]}: {kind}"), begin + direction * size, size))
+            either += [begin + 2 * size] * 2
+            begin += 3 * size
+        own.append((columns.index("IP protocol number"), begin, 256))
+        counted = [i for i in range(len(columns)) if i not in {column for column, _, _ in own}]
+        numbers = len(counted) + 48
+        self.register_buffer("counted", torch.tensor(counted))
         self.register_buffer("mean", torch.zeros(numbers))
         self.register_buffer("deviation", torch.ones(numbers))
-        self.register_buffer("keep", torch.ones(len(columns)))
         self.register_buffer("at", torch.arange(2 * p) * 32)
-        self.register_buffer("columns", torch.tensor([columns.index("client: token"), columns.index("server: token"), columns.index("IP protocol number")]))
-        self.register_buffer("own", torch.tensor([0, tokens, 3 * tokens]) + 2 * p * 32)
-        self.register_buffer("last", torch.tensor([tokens - 1.0, tokens - 1.0, 255.0]))
-        self.halves, self.tokens = 2 * p * 32, tokens
+        self.register_buffer("columns", torch.tensor([column for column, _, _ in own]))
+        self.register_buffer("own", torch.tensor([at for _, at, _ in own]))
+        self.register_buffer("last", torch.tensor([size - 1.0 for _, _, size in own]))
+        self.register_buffer("either", torch.tensor(either))
         h = settings.hidden
         self.dense = nn.Linear(2 * numbers, h)
-        self.table = nn.Parameter(torch.randn(self.halves + 3 * tokens + 256, h) * 0.1)
+        self.table = nn.Parameter(torch.randn(begin + 256, h) * 0.1)
         if settings.patch_width:
             w = settings.patch_width
             self.embed = nn.Linear(settings.patch, w)
@@ -65,19 +74,19 @@ class Network(nn.Module):
 
     def numbers(self, series: torch.Tensor, meta: torch.Tensor) -> torch.Tensor:
         """Return the numbers of each row on a logarithmic scale; NaN is absent."""
-        x = torch.cat([meta, series[:, 0] * series[:, 1], series[:, 2] * series[:, 3]], 1)
+        x = torch.cat([meta[:, self.counted], series[:, 0] * series[:, 1], series[:, 2] * series[:, 3]], 1)
         return torch.sign(x) * torch.log(torch.abs(x) + 1)
 
     def rows(self, octets: torch.Tensor, meta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rows of the table that each row takes: of half bytes, of tokens."""
+        """Return the rows of the table that each row takes: of half bytes, of categories."""
         p = self.settings.prefix
         values = torch.cat([octets[:, CLIENT:CLIENT + p], octets[:, SERVER:SERVER + p]], 1).long()
         high = torch.div(values, 16, rounding_mode="floor")
-        token = meta[:, self.columns]
+        category = meta[:, self.columns]
         # A row that no Go code made may hold anything there; the graph must not look outside of its table.
-        token = torch.minimum(torch.where(torch.isnan(token), torch.zeros_like(token), token).clamp(min=0), self.last).long()
+        category = torch.minimum(torch.where(torch.isnan(category), torch.zeros_like(category), category).clamp(min=0), self.last).long()
         return (torch.cat([self.at + high, self.at + 16 + values - 16 * high], 1),
-                torch.cat([self.own + token, self.halves + 2 * self.tokens + token[:, :2]], 1))
+                torch.cat([self.own + category, self.either + category[:, :len(self.either)]], 1))
 
     def prepare(self, octets: torch.Tensor, series: torch.Tensor, meta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the standardised numbers with marks of what is absent, and the rows of the table."""
