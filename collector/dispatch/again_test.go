@@ -76,6 +76,7 @@ func (f *failures) Packets(_ context.Context, id string) (*flowv1.Packets, error
 
 // again runs an Again in a bubble, with a worker behind it.
 func again(t *testing.T, f *failures, test func(w *world, a *dispatch.Again)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		a := dispatch.NewAgain(w.queue, f, testenv.Log(t), nil)
@@ -91,13 +92,33 @@ func again(t *testing.T, f *failures, test func(w *world, a *dispatch.Again)) {
 	})
 }
 
+func (f *failures) looks() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lists
+}
+
+func (f *failures) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+// count waits until nothing goes on, and counts the results.
+func (w *world) count() int {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.stored)
+}
+
 func TestFailedResultsAreTriedAgain(t *testing.T) {
 	f := newFailures(250)
 	delete(f.heads, "session-00007") // kept no more
 	again(t, f, func(w *world, a *dispatch.Again) {
 		begun := time.Now()
 		time.Sleep(time.Minute)
-		if f.lists != 0 {
+		if f.looks() != 0 {
 			t.Error("it looked without a reason")
 		}
 		w.classify = func(_ context.Context, ids []string) error {
@@ -111,15 +132,14 @@ func TestFailedResultsAreTriedAgain(t *testing.T) {
 		}
 		a.Look()
 		time.Sleep(500 * time.Millisecond)
-		synctest.Wait()
-		if n := len(w.stored); n != 100 {
+		if n := w.count(); n != 100 {
 			t.Errorf("%d were tried at once, want 100", n)
 		}
 		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if len(w.stored) != 249 {
-			t.Errorf("%d results, want 249", len(w.stored))
+		if n := w.count(); n != 249 {
+			t.Errorf("%d results, want 249", n)
 		}
+		w.mu.Lock()
 		for id, e := range w.stored {
 			want := queryv1.ResultState_RESULT_STATE_CLASSIFIED
 			if id == "session-00042" {
@@ -132,10 +152,11 @@ func TestFailedResultsAreTriedAgain(t *testing.T) {
 		if calls := len(w.calls); calls != 249 { // the one that fails is not sent back either
 			t.Errorf("inference was asked %d times, want 249", calls)
 		}
-		lists := f.lists
+		w.mu.Unlock()
+		looks := f.looks()
 		time.Sleep(time.Until(begun.Add(time.Hour + time.Minute)))
 		synctest.Wait()
-		if f.lists == lists {
+		if f.looks() == looks {
 			t.Error("it did not look after an hour")
 		}
 	})
@@ -145,28 +166,28 @@ func TestOneLookHasABound(t *testing.T) {
 	again(t, newFailures(11_000), func(w *world, a *dispatch.Again) {
 		a.Look()
 		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		if len(w.stored) != 10_000 || w.stored["session-11000"] == nil {
-			t.Errorf("%d were tried, want the newest 10000", len(w.stored))
+		n := w.count()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n != 10_000 || w.stored["session-11000"] == nil {
+			t.Errorf("%d were tried, want the newest 10000", n)
 		}
 	})
 }
 
 func TestAStoreThatIsAwayIsLookedAtAgain(t *testing.T) {
 	f := newFailures(3)
-	f.err = errors.New("database is locked")
+	f.fail(errors.New("database is locked"))
 	again(t, f, func(w *world, a *dispatch.Again) {
 		a.Look()
-		synctest.Wait()
-		f.err = nil
-		if len(w.stored) != 0 {
+		if w.count() != 0 {
 			t.Error("something was tried")
 		}
+		f.fail(nil)
 		a.Look()
 		time.Sleep(time.Second)
-		synctest.Wait()
-		if len(w.stored) != 3 {
-			t.Errorf("%d were tried, want 3", len(w.stored))
+		if n := w.count(); n != 3 {
+			t.Errorf("%d were tried, want 3", n)
 		}
 	})
 }
