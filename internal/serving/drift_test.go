@@ -200,7 +200,7 @@ func BenchmarkDrift(b *testing.B) {
 	}
 	nine, ten := `"edges": [-8,-4,-2,-1,0,1,2,4,8]`, strings.Repeat("0.1,", 9)+"0.1"
 	for i := range features {
-		watched = append(watched, fmt.Sprintf(`{"name": "x", "tensor": "meta", "index": %d, %s, "shares": [%s, 0]}`, 4*i, nine, ten))
+		watched = append(watched, fmt.Sprintf(`{"name": "%d", "tensor": "meta", "index": %d, %s, "shares": [%s, 0]}`, i, 4*i, nine, ten))
 	}
 	info.Properties = map[string]string{serving.PropertyReference: fmt.Sprintf(
 		`{"features": [%s], "confidence": {%s, "shares": [%s]}, "energy": {%s, "shares": [%s]}, "classes": [%s]}`,
