@@ -75,8 +75,8 @@ func newVersionCollector(d *Daemon) *versionCollector {
 		rows:        desc("sonde_inference_rows_total", "Rows that were run."),
 		planned:     prometheus.NewDesc("sonde_inference_planned_info", "1 for each version that is to serve, by its part: served (newest unless configured), shadow or canary.", []string{"model", "version", "part"}, nil),
 		queueRows:   prometheus.NewDesc("sonde_inference_queue_rows", "Rows in the queue.", nil, nil),
-		drift:       desc("sonde_inference_drift_psi", "How far traffic has moved from what a version was trained on, by feature, confidence, energy and class: the population stability index since it was loaded, once it has seen 1000 sessions. Above 0.25 is much.", "feature"),
-		unknown:     desc("sonde_inference_unknown_ratio", "Share of sessions that a version has called unknown since it was loaded, once it has seen 1000."),
+		drift:       desc("sonde_inference_drift_psi", "How far traffic has moved from what a version was trained on, by feature, confidence, energy and class: the population stability index since it was loaded, 0 until it has seen 1000 sessions. Above 0.25 is much.", "feature"),
+		unknown:     desc("sonde_inference_unknown_ratio", "Share of sessions that a version with a reference has called unknown since it was loaded, 0 until it has seen 1000."),
 		success:     desc("nv_inference_request_success", "Requests that were answered."),
 		failure:     desc("nv_inference_request_failure", "Requests that failed, by reason.", "reason"),
 		count:       desc("nv_inference_count", "Rows that were run."),
@@ -144,12 +144,12 @@ func (c *versionCollector) collectDrift(to chan<- prometheus.Metric, info *servi
 	if d == nil {
 		return
 	}
-	r := d.Report()
+	r, enough := d.Report(), 1.0
 	if r.Rows < driftRows {
-		return
+		enough = 0
 	}
 	gauge := func(seen serving.Seen, feature string) {
-		to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, seen.PSI, info.Name, info.VersionString(), feature)
+		to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, enough*seen.PSI, info.Name, info.VersionString(), feature)
 	}
 	for i, f := range info.Reference.Features {
 		gauge(r.Features[i], f.Name)
@@ -157,5 +157,5 @@ func (c *versionCollector) collectDrift(to chan<- prometheus.Metric, info *servi
 	gauge(r.Confidence, "confidence")
 	gauge(r.Energy, "energy")
 	gauge(r.Classes, "class")
-	to <- prometheus.MustNewConstMetric(c.unknown, prometheus.GaugeValue, r.UnknownRate, info.Name, info.VersionString())
+	to <- prometheus.MustNewConstMetric(c.unknown, prometheus.GaugeValue, enough*r.UnknownRate, info.Name, info.VersionString())
 }

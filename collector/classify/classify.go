@@ -44,7 +44,8 @@ const maxVersions = 16
 // Client classifies sessions. It may be used at the same time.
 type Client struct {
 	server  kservev2.GRPCInferenceServiceClient
-	streams *streams // nil: every request is a call
+	streams *streams     // nil: every request is a call
+	answers func(Target) // nil: nobody wants to know
 	log     *slog.Logger
 	target  atomic.Pointer[Target]
 
@@ -77,12 +78,14 @@ type buffers struct {
 type Options struct {
 	// Stream sends requests over one stream a connection, where the server has them, instead of in a call each.
 	Stream bool
+	// Answers, if set, is told of each version when it answers for the first time. It must not wait.
+	Answers func(Target)
 }
 
 // New returns a client for one model of the server at the other end of conn. Streams end with conn.
 func New(conn grpc.ClientConnInterface, target Target, o Options, log *slog.Logger) *Client {
 	c := &Client{
-		server: kservev2.NewGRPCInferenceServiceClient(conn), log: log.With(telemetry.KeyComponent, "classify"),
+		server: kservev2.NewGRPCInferenceServiceClient(conn), answers: o.Answers, log: log.With(telemetry.KeyComponent, "classify"),
 		buffers:  sync.Pool{New: func() any { return &buffers{} }},
 		versions: map[Target]*label.Set{},
 	}
@@ -241,6 +244,9 @@ func (c *Client) labels(ctx context.Context, answered Target) (*label.Set, error
 		clear(c.versions)
 	}
 	c.versions[answered] = set
+	if c.answers != nil {
+		c.answers(answered)
+	}
 	return set, nil
 }
 

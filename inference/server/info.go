@@ -69,11 +69,12 @@ func (s *Service) GetDrift(_ context.Context, r *inferencev1.GetDriftRequest) (*
 	response := &inferencev1.GetDriftResponse{
 		Model: info.Name, Version: info.VersionString(), Sessions: report.Rows, StartTime: timestamppb.New(report.Since),
 		UnknownRate: report.UnknownRate, ReferenceUnknownRate: reference.UnknownRate,
-		Confidence: drift("confidence", intervals(reference.Confidence.Edges), report.Confidence),
-		Energy:     drift("energy", intervals(reference.Energy.Edges), report.Energy),
+		Confidence: drift("confidence", intervals(&reference.Confidence), report.Confidence),
+		Energy:     drift("energy", intervals(&reference.Energy), report.Energy),
 	}
-	for i, f := range reference.Features {
-		response.Features = append(response.Features, drift(f.Name, append(intervals(f.Edges), "absent"), report.Features[i]))
+	for i := range reference.Features {
+		f := &reference.Features[i]
+		response.Features = append(response.Features, drift(f.Name, intervals(&f.Distribution), report.Features[i]))
 	}
 	slices.SortStableFunc(response.GetFeatures(), func(a, b *inferencev1.Drift) int { return cmp.Compare(b.GetPsi(), a.GetPsi()) })
 	var labels []string
@@ -89,14 +90,19 @@ func drift(name string, bins []string, seen serving.Seen) *inferencev1.Drift {
 }
 
 // intervals names the bins between and beside edges; the lower one belongs to the bin.
-func intervals(edges []float32) []string {
-	if len(edges) == 0 {
-		return []string{"all"}
+func intervals(d *serving.Distribution) []string {
+	number := func(e float64) string { return strconv.FormatFloat(e, 'g', 6, 64) }
+	last := len(d.Edges) - 1
+	names := []string{"all"}
+	if last >= 0 {
+		names = []string{"below " + number(d.Edges[0])}
+		for i := range last {
+			names = append(names, number(d.Edges[i])+" to "+number(d.Edges[i+1]))
+		}
+		names = append(names, "from "+number(d.Edges[last]))
 	}
-	number := func(e float32) string { return strconv.FormatFloat(float64(e), 'g', 4, 32) }
-	names := []string{"below " + number(edges[0])}
-	for i := range edges[1:] {
-		names = append(names, number(edges[i])+" to "+number(edges[i+1]))
+	if d.Absent() {
+		names = append(names, "absent")
 	}
-	return append(names, "from "+number(edges[len(edges)-1]))
+	return names
 }

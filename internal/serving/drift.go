@@ -34,7 +34,7 @@ type column struct {
 
 // bins are the counts of one distribution. The last one is for what is no number.
 type bins struct {
-	edges  [maxEdges + 1]float32 // those that there are, then NaN, which nothing reaches
+	edges  [maxEdges + 1]float64 // those that there are, then NaN, which nothing reaches
 	counts [maxBins]atomic.Uint64
 }
 
@@ -60,16 +60,17 @@ func NewDrift(info *Info, now time.Time) *Drift {
 	return d
 }
 
-func (b *bins) set(edges []float32) {
+func (b *bins) set(edges []float64) {
 	for i := copy(b.edges[:], edges); i < len(b.edges); i++ {
-		b.edges[i] = float32(math.NaN())
+		b.edges[i] = math.NaN()
 	}
 }
 
 // bin finds a number's place.
-func (b *bins) bin(x float32) int {
+func (b *bins) bin(number float32) int {
 	const mask = maxEdges // spares the checks of the index
-	if x != x {           //nolint:gocritic // it is no number
+	x := float64(number)
+	if math.IsNaN(x) {
 		return maxBins - 1
 	}
 	at := 0
@@ -183,10 +184,10 @@ type DriftReport struct {
 func (d *Drift) Report() DriftReport {
 	r := DriftReport{Since: d.since, Rows: d.rows.Load(), Features: make([]Seen, len(d.columns))}
 	for i := range d.columns {
-		r.Features[i] = d.columns[i].bins.seen(d.reference.Features[i].Distribution, true)
+		r.Features[i] = d.columns[i].bins.seen(&d.reference.Features[i].Distribution)
 	}
-	r.Confidence = d.confidence.seen(d.reference.Confidence, false)
-	r.Energy = d.energies.seen(d.reference.Energy, false)
+	r.Confidence = d.confidence.seen(&d.reference.Confidence)
+	r.Energy = d.energies.seen(&d.reference.Energy)
 	counts, unknown, answered := make([]uint64, len(d.classes)), d.unknown.Load(), uint64(0)
 	for i := range d.classes {
 		counts[i] = d.classes[i].Load()
@@ -199,12 +200,12 @@ func (d *Drift) Report() DriftReport {
 	return r
 }
 
-func (b *bins) seen(reference Distribution, absent bool) Seen {
+func (b *bins) seen(reference *Distribution) Seen {
 	counts := make([]uint64, len(reference.Edges)+1, maxBins)
 	for i := range counts {
 		counts[i] = b.counts[i].Load()
 	}
-	if absent {
+	if reference.Absent() {
 		counts = append(counts, b.counts[maxBins-1].Load())
 	}
 	return compare(reference.Shares, counts)

@@ -42,7 +42,7 @@ const goodReference = `{
 		{"name": "meta: packets", "tensor": "meta", "index": 1, "edges": [1, 2.5, 10], "shares": [0.25, 0.25, 0.25, 0.25, 0]},
 		{"name": "bytes: first", "tensor": "bytes", "index": 0, "edges": [], "shares": [1, 0]}
 	],
-	"confidence": {"edges": [0.5, 0.9], "shares": [0.1, 0.4, 0.5]}, "energy": {"edges": [-3], "shares": [0.5, 0.5]},
+	"confidence": {"edges": [0.5, 0.9], "shares": [0.1, 0.4, 0.5]}, "energy": {"edges": [-3], "shares": [0.5, 0.5, 0]},
 	"classes": [0.75, 0.25], "unknown_rate": 0.03}`
 
 func floats(values ...float32) (data []byte) {
@@ -71,7 +71,7 @@ func TestDriftCountsWhatComesAndWhatIsAnswered(t *testing.T) {
 			{Reference: []float64{0.25, 0.25, 0.25, 0.25, 0}, Shares: []float64{0, 0.5, 0.25, 0, 0.25}}, {Reference: []float64{1, 0}, Shares: []float64{1, 0}},
 		},
 		Confidence: serving.Seen{Reference: []float64{0.1, 0.4, 0.5}, Shares: []float64{0, 0.5, 0.5}},
-		Energy:     serving.Seen{Reference: []float64{0.5, 0.5}, Shares: []float64{0.5, 0.5}},
+		Energy:     serving.Seen{Reference: []float64{0.5, 0.5, 0}, Shares: []float64{0.5, 0.5, 0}},
 		Classes:    serving.Seen{Reference: []float64{0.75, 0.25}, Shares: []float64{0.75, 0.25}},
 	}
 	const empty = 0.0001
@@ -129,13 +129,13 @@ func TestReadReferenceNamesWhatIsWrong(t *testing.T) {
 		"outside":          {`"index": 1`, `"index": 2`, `"meta: packets": index 2 is not within 0 and 1`},
 		"negative":         {`"index": 1`, `"index": -1`, "index -1"},
 		"descending":       {`[1, 2.5, 10]`, `[1, 1, 10]`, "edges do not ascend at 1"},
-		"too large":        {`[1, 2.5, 10]`, `[1, 2.5, 1e39]`, "cannot unmarshal number 1e39"},
+		"too large":        {`[1, 2.5, 10]`, `[1, 2.5, 1e390]`, "cannot unmarshal number 1e390"},
 		"too many edges":   {`[1, 2.5, 10]`, `[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]`, "16 edges, at most 15"},
-		"no absent":        {`[0.25, 0.25, 0.25, 0.25, 0]`, `[0.25, 0.25, 0.25, 0.25]`, "4 shares for 3 edges, there must be 5"},
+		"no absent":        {`[0.25, 0.25, 0.25, 0.25, 0]`, `[0.25, 0.25, 0.25, 0.25]`, "there is no share of the rows in which it is absent"},
 		"negative share":   {`[0.25, 0.25, 0.25, 0.25, 0]`, `[0.25, 0.25, 0.25, 0.5, -0.25]`, "share 4 is -0.25"},
 		"not all":          {`[0.25, 0.25, 0.25, 0.25, 0]`, `[0.25, 0.25, 0.25, 0.1, 0]`, "add up to 0.85"},
-		"confidence":       {`[0.1, 0.4, 0.5]`, `[0.1, 0.9]`, "confidence: 2 shares"},
-		"energy":           {`[0.5, 0.5]`, `[0.5, 0.6]`, "energy: the shares add up to 1.1"},
+		"confidence":       {`[0.1, 0.4, 0.5]`, `[0.1, 0.9]`, "confidence: 2 shares for 2 edges, there must be 3, or 4"},
+		"energy":           {`[0.5, 0.5, 0]`, `[0.5, 0.6, 0]`, "energy: the shares add up to 1.1"},
 		"a class too few":  {`[0.75, 0.25]`, `[1]`, "classes has 1 shares, there are 2 labels"},
 		"classes":          {`[0.75, 0.25]`, `[0.75, 0.75]`, "classes: the shares"},
 		"unknown rate":     {`0.03`, `3`, "unknown_rate 3"},
@@ -200,7 +200,7 @@ func BenchmarkDrift(b *testing.B) {
 	}
 	nine, ten := `"edges": [-8,-4,-2,-1,0,1,2,4,8]`, strings.Repeat("0.1,", 9)+"0.1"
 	for i := range features {
-		watched = append(watched, fmt.Sprintf(`{"name": "x", "tensor": "meta", "index": %d, %s, "shares": [%s, 0]}`, 4*i, nine, ten))
+		watched = append(watched, fmt.Sprintf(`{"name": "%d", "tensor": "meta", "index": %d, %s, "shares": [%s, 0]}`, i, 4*i, nine, ten))
 	}
 	info.Properties = map[string]string{serving.PropertyReference: fmt.Sprintf(
 		`{"features": [%s], "confidence": {%s, "shares": [%s]}, "energy": {%s, "shares": [%s]}, "classes": [%s]}`,

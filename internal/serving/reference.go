@@ -12,7 +12,8 @@ import (
 //	{"features": [{"name", "tensor", "index", "edges": [...], "shares": [...]}, ...],
 //	 "confidence": {"edges", "shares"}, "energy": {"edges", "shares"}, "classes": [...], "unknown_rate": 0.03}
 //
-// where bin i holds edges[i-1] <= x < edges[i], and a feature has one more share for the rows in which it is absent (NaN).
+// where bin i holds edges[i-1] <= x < edges[i]. A feature has one more share for the rows in which it is absent (NaN);
+// confidence and energy may have one, too.
 const PropertyReference = "sonde.refhist"
 
 const (
@@ -28,11 +29,15 @@ const (
 
 // Distribution is how often numbers fall between edges.
 type Distribution struct {
-	// Edges ascend; there are at most 15, and none is fine too.
-	Edges []float32 `json:"edges"`
-	// Shares of the bins, one more than edges, each within 0 and 1. A feature has one further, of the rows without it.
+	// Edges ascend; there are at most 15, and none is fine too. They are wider than the numbers that are compared with
+	// them, so that two of them never become one.
+	Edges []float64 `json:"edges"`
+	// Shares of the bins, one more than edges, each within 0 and 1. There may be one further, of what is no number.
 	Shares []float64 `json:"shares"`
 }
+
+// Absent tells whether the last share is of what is no number.
+func (d *Distribution) Absent() bool { return len(d.Shares) == len(d.Edges)+2 }
 
 // Feature is a column of an input and what it looked like in training.
 type Feature struct {
@@ -91,10 +96,10 @@ func (r *Reference) check(info *Info) error {
 			return fmt.Errorf("features[%d] %q: %w", i, r.Features[i].Name, err)
 		}
 	}
-	if err := r.Confidence.check(0); err != nil {
+	if err := r.Confidence.check(); err != nil {
 		return fmt.Errorf("confidence: %w", err)
 	}
-	if err := r.Energy.check(0); err != nil {
+	if err := r.Energy.check(); err != nil {
 		return fmt.Errorf("energy: %w", err)
 	}
 	if len(r.Classes) != len(info.Labels.Labels) {
@@ -124,21 +129,26 @@ func (f *Feature) check(info *Info) error {
 	if n := t.RowElements(); f.Index < 0 || f.Index >= n {
 		return fmt.Errorf("index %d is not within 0 and %d", f.Index, n-1)
 	}
-	return f.Distribution.check(1)
+	if err := f.Distribution.check(); err != nil {
+		return err
+	}
+	if !f.Absent() {
+		return errors.New("there is no share of the rows in which it is absent")
+	}
+	return nil
 }
 
-// check wants so many shares more than there are bins between and beside the edges.
-func (d *Distribution) check(more int) error {
+func (d *Distribution) check() error {
 	if len(d.Edges) > maxEdges {
 		return fmt.Errorf("%d edges, at most %d", len(d.Edges), maxEdges)
 	}
 	for i, e := range d.Edges {
-		if math.IsNaN(float64(e)) || math.IsInf(float64(e), 0) || i > 0 && e <= d.Edges[i-1] {
+		if math.IsNaN(e) || math.IsInf(e, 0) || i > 0 && e <= d.Edges[i-1] {
 			return fmt.Errorf("edges do not ascend at %d", i)
 		}
 	}
-	if want := len(d.Edges) + 1 + more; len(d.Shares) != want {
-		return fmt.Errorf("%d shares for %d edges, there must be %d", len(d.Shares), len(d.Edges), want)
+	if least := len(d.Edges) + 1; len(d.Shares) != least && !d.Absent() {
+		return fmt.Errorf("%d shares for %d edges, there must be %d, or %d with what is absent", len(d.Shares), len(d.Edges), least, least+1)
 	}
 	return addUp(d.Shares)
 }

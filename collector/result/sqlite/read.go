@@ -177,7 +177,7 @@ func condition(t record.Term) (string, []any) {
 	switch {
 	case t.Field == "state":
 		state, _ := record.StateNumber(t.Text)
-		return "(state " + string(t.Op) + " ?)", []any{int32(state)}
+		return fmt.Sprintf("(state %s %d)", t.Op, state), nil // no parameter: else the index of failed ones is not seen to fit
 	case t.Field == "corrected_label":
 		return correctedCondition(t)
 	case t.Field == "start_time":

@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE INDEX IF NOT EXISTS results_by_label ON results (label, session_id);
 CREATE INDEX IF NOT EXISTS results_open ON results (agent, epoch) WHERE ended = 0;
 
+-- Failed ones (3) are few, and looked for each hour to be tried again.
+CREATE INDEX IF NOT EXISTS results_failed ON results (session_id) WHERE state = 3;
+
 -- With row ids, because SQLite keeps large rows whole only in such a table.
 CREATE TABLE IF NOT EXISTS heads (
   session_id TEXT PRIMARY KEY,
