@@ -299,7 +299,7 @@ func TestOperationsSaysWhatHappensLive(t *testing.T) {
 		}
 		before := a.status("agent", "local")
 		said, err := m.bash(e.command)
-		if strings.HasPrefix(e.command, "sqlite3") { // which does not wait as sonde config does
+		if strings.Contains(e.command, "UPDATE agent_config") { // which does not wait as sonde config does
 			m.eventually("the row is in force", func() bool { return a.status("agent", "local").running > before.running })
 		}
 		if (err != nil) != (e.kind == "live-fails") {
