@@ -128,6 +128,19 @@ COPIES ?= 50
 bench-e2e: build ## CAPTURE COPIES times through the whole way, beside ndpiReader and tshark
 	$(SCRIPTS)/bench-e2e.py '$(CAPTURE)' $(COPIES)
 
+BENCH_VENV := .cache/bench/venv
+.PHONY: bench-inference
+bench-inference: build $(BENCH_VENV)/pyvenv.cfg ## inference under load, beside a gRPC echo, ONNX Runtime alone, and Flask with PyTorch; five minutes
+	go build -o .cache/bin/bench-inference ./internal/cli/benchinference
+	./.cache/bin/bench-inference
+
+# PyTorch is Debian's python3-torch: PyPI has none for the CPU alone.
+$(BENCH_VENV)/pyvenv.cfg: internal/cli/benchinference/flask/requirements.txt
+	/usr/bin/python3 -c 'import torch' || echo 'bench-inference: no PyTorch (apt-get install python3-torch), Flask will be left out'
+	/usr/bin/python3 -m venv --system-site-packages $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --requirement $<
+	touch $@
+
 ##@ Contracts
 
 # Where generated code lives; nothing else is in these folders.

@@ -25,6 +25,7 @@ func (m *onnxModel) Info() *serving.Info { return m.info }
 // Close waits for the runners and frees the session.
 func (m *onnxModel) Close() error {
 	m.runners.Wait()
+	defer giveBack()
 	return m.session.Destroy()
 }
 
