@@ -210,13 +210,17 @@ $(ETCD): internal/tools/etcd/go.mod internal/tools/etcd/go.sum
 
 ##@ Model
 
+# Without MODELS the model that ships is made anew; with it, the next version in a folder of models.
+MODELS ?=
+CORRECTIONS ?=
 .PHONY: train
-train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card
-	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train' >&2; exit 1; }
+train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card; CORRECTIONS=FILE, MODELS=FOLDER
+	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train [CORRECTIONS=corrections.jsonl] [MODELS=path/to/models]' >&2; exit 1; }
 	python3 -m venv .cache/training
 	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
-	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset
-	.cache/training/bin/python inference/training/train.py --features .cache/dataset --corpus '$(CORPUS)' --out inference/models/sonde/1
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset $(if $(CORRECTIONS),--corrections '$(CORRECTIONS)')
+	out=$(if $(MODELS),$$($(SCRIPTS)/next-version.sh '$(MODELS)/sonde' inference/models/sonde),inference/models/sonde/1); \
+		.cache/training/bin/python inference/training/train.py --features .cache/dataset --corpus '$(CORPUS)' --out "$$out"
 
 ##@ House
 
