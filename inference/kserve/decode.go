@@ -15,6 +15,11 @@ import (
 // request must stay as it is until the rows were run.
 func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs, error) {
 	inputs, raw := r.GetInputs(), r.GetRawInputContents()
+	for n, tensor := range inputs { // first, for such a tensor has no raw contents
+		if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
+			return nil, rpc.InvalidArgument(fmt.Sprintf("inputs[%d].parameters", n), "input %q: shared memory is not supported", tensor.GetName())
+		}
+	}
 	if len(raw) > 0 && len(raw) != len(inputs) {
 		return nil, rpc.InvalidArgument("raw_input_contents", "%d entries for %d inputs", len(raw), len(inputs))
 	}
@@ -75,9 +80,6 @@ func rawContents(form *serving.Tensor, contents *kservev2.InferTensorContents, r
 
 // checkForm compares type and shape with the model's, and returns the rows.
 func checkForm(form *serving.Tensor, tensor *kservev2.ModelInferRequest_InferInputTensor, field func(string) string) (int, error) {
-	if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
-		return 0, rpc.InvalidArgument(field("parameters"), "input %q: shared memory is not supported", form.Name)
-	}
 	if tensor.GetDatatype() != form.Type.String() {
 		return 0, rpc.InvalidArgument(field("datatype"), "input %q is %s, %q came", form.Name, form.Type, tensor.GetDatatype())
 	}
