@@ -132,7 +132,7 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--inference: %w", err)
 	}
 	d.closeLater(conn.Close)
-	d.classify = classify.New(conn, classify.Target{Model: c.Model}, d.log)
+	d.classify = classify.New(conn, classify.Target{Model: c.Model}, classify.Options{Stream: c.InferenceStream}, d.log)
 	d.wire(reg)
 	return d.openFollower(ctx, reg)
 }

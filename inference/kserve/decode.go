@@ -48,7 +48,7 @@ func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs,
 			in.Data[i], err = typed(form, tensor.GetContents(), rows*form.RowElements(), field("contents"))
 		}
 		if err == nil {
-			err = checkFinite(info, form, in.Data[i], fmt.Sprintf("inputs[%d]", n))
+			err = checkFinite(info, form, in.Data[i], func() string { return fmt.Sprintf("inputs[%d]", n) })
 		}
 		if err != nil {
 			return nil, err
@@ -66,13 +66,13 @@ func rawContents(form *serving.Tensor, contents *kservev2.InferTensorContents, r
 		return nil, rpc.InvalidArgument(fmt.Sprintf("inputs[%d].contents", n),
 			"contents must not be specified for input %q when raw_input_contents is used", form.Name)
 	}
-	field := fmt.Sprintf("raw_input_contents[%d]", n)
+	field := func() string { return fmt.Sprintf("raw_input_contents[%d]", n) }
 	if want := rows * form.RowBytes(); len(raw) != want {
-		return nil, rpc.InvalidArgument(field, "input %q of %s %v needs %d bytes, %d came", form.Name, form.Type, form.ShapeOf(rows), want, len(raw))
+		return nil, rpc.InvalidArgument(field(), "input %q of %s %v needs %d bytes, %d came", form.Name, form.Type, form.ShapeOf(rows), want, len(raw))
 	}
 	if form.Type == serving.Bool {
 		if at := slices.IndexFunc(raw, func(b byte) bool { return b > 1 }); at >= 0 {
-			return nil, rpc.InvalidArgument(field, "input %q: element %d is %d, a BOOL is 0 or 1", form.Name, at, raw[at])
+			return nil, rpc.InvalidArgument(field(), "input %q: element %d is %d, a BOOL is 0 or 1", form.Name, at, raw[at])
 		}
 	}
 	return raw, nil

@@ -27,10 +27,15 @@ func LeftOut() []string {
 	return all
 }
 
-// description is the contract's, and what is left out.
+// description is the contract's, with ModelInfer's own way of reading requests, and what is left out.
 func description() *grpc.ServiceDesc {
 	d := kservev2.GRPCInferenceService_ServiceDesc
 	d.Methods = slices.Clone(d.Methods)
+	for i := range d.Methods {
+		if d.Methods[i].MethodName == "ModelInfer" {
+			d.Methods[i].Handler = inferHandler
+		}
+	}
 	for _, full := range LeftOut() {
 		d.Methods = append(d.Methods, grpc.MethodDesc{MethodName: full[len(d.ServiceName)+2:], Handler: unimplemented(full)})
 	}

@@ -54,7 +54,11 @@ func (s *Service) ModelStreamInfer(stream kservev2.GRPCInferenceService_ModelStr
 // receive takes requests until the client closes its side, and starts each.
 func (s *Service) receive(ctx context.Context, stream kservev2.GRPCInferenceService_ModelStreamInferServer, answers chan<- chan *kservev2.ModelStreamInferResponse) error {
 	for {
-		r, err := stream.Recv()
+		r := s.newRequest()
+		err := stream.RecvMsg(r)
+		if err != nil {
+			r.free()
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -65,9 +69,13 @@ func (s *Service) receive(ctx context.Context, stream kservev2.GRPCInferenceServ
 		select {
 		case answers <- answer: // the window: it waits here while too many are under way
 		case <-ctx.Done():
+			r.free()
 			return ctx.Err()
 		}
-		go func() { answer <- s.answer(stream.Context(), r) }()
+		go func() {
+			defer r.free()
+			answer <- s.answer(stream.Context(), r.ModelInferRequest)
+		}()
 	}
 }
 

@@ -38,7 +38,7 @@ def make_site(folder: Path) -> None:
     site.mkdir(parents=True, exist_ok=True)
     words = (HERE / "README.md").read_text().split()
     for name, size in (("1k.txt", 1 << 10), ("8k.json", 8 << 10), ("20k.html", 20 << 10)):
-        text = " ".join(words[(i * 7919) % len(words)] for i in range(size // 4))
+        text = "".join(words[(i * 7919) % len(words)] + (" " if i % 11 else "\n") for i in range(size // 4))
         (site / name).write_text(text[:size])
     for name, size in (("60k.png", 60 << 10), ("200k.bin", 200 << 10), ("700k.bin", 700 << 10)):
         (site / name).write_bytes(os.urandom(size))

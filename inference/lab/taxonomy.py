@@ -61,6 +61,7 @@ TAXONOMY = {
     "telnet": ("telnet", "remote-access"),
     "tftp": ("tftp", "file-transfer"),
     "tls": ("tls", "web"),
+    "traceroute": ("other", "network"),
     "vnc": ("remote-desktop", "remote-access"),
     "vxlan": ("tunnel", "network"),
     "wireguard": ("wireguard", "vpn-tunnel"),

@@ -2,14 +2,14 @@
 as another network would have shown them. `sonde dataset --augment` makes the rows, at the level of packets."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 import dataset
-import fitting
+import experiments
 import intervals
+import learner
 
 FOLD = 0  # whose groups are tested; one fold suffices to see an effect, not to rank neighbours
 
@@ -19,8 +19,8 @@ WORDS = {
 }
 
 
-def run(c: dataset.Corpus, fold: int = FOLD, seed: int = 1) -> dict:
-    """Do the experiment; return the piece for the report."""
+def run(c: dataset.Corpus, recipe: learner.Recipe = learner.NETWORK, fold: int = FOLD) -> dict:
+    """Do the experiment on rows with all variants; return the piece for the report."""
     kinds = sorted(v for v in set(c.variant) if v in WORDS)
     plain = c.variant == ""
     over = c.tier(dataset.STRONG)
@@ -28,8 +28,8 @@ def run(c: dataset.Corpus, fold: int = FOLD, seed: int = 1) -> dict:
     training = {"none": plain} | {kind: plain | (c.variant == kind) for kind in kinds} | {"all": plain | np.isin(c.variant, kinds)}
     said: dict[str, dict[str, np.ndarray]] = {}
     for name, rows in training.items():
-        model = fitting.network(c, rows & (c.fold != fold), seed)
-        said[name] = {kind: fitting.answers(model, t) for kind, t in test.items()}
+        model = recipe.fit(c.take(rows & (c.fold != fold)))
+        said[name] = {kind: model.margins(t).argmax(axis=1) for kind, t in test.items() if len(t)}
 
     def figures(name: str, kind: str) -> dict:
         t, a = test[kind], said[name][kind]
@@ -84,8 +84,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for augmented.json")
     options = parser.parse_args()
     piece = run(dataset.read(options.features, options.corpus))
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "augmented.json").write_text(json.dumps(piece, indent=1) + "\n")
+    experiments.save(options.results, "augmented", piece)
     print(section(piece))
 
 

@@ -6,14 +6,14 @@ have seen. What the other classes lose is compared with what they differ by when
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 import dataset
-import fitting
+import experiments
 import intervals
+import learner
 
 LEFT_OUT = ("mdns", "smtp", "dnp3")
 CORRECTIONS = (0, 5, 10, 20, 40)
@@ -39,18 +39,19 @@ def choose(c: dataset.Corpus, k: int, n: int, fold: int) -> np.ndarray:
     return mine[order[np.sort(turn) <= PER_GROUP]][:n]
 
 
-def answers(c: dataset.Corpus, k: int, n: int, folds: tuple[int, ...], seed: int) -> np.ndarray:
+def answers(c: dataset.Corpus, recipe: learner.Recipe, k: int, n: int, folds: tuple[int, ...], seed: int) -> np.ndarray:
     """Train without a class but for n corrections, once a fold, and return what is answered to the sessions of the folds,
-    one fold after the other. A correction is one row, the whole head, as the result store kept it."""
+    one fold after the other. A correction brings the whole head and the shorter ones, as `sonde dataset --corrections` makes them."""
     said = []
     for fold in folds:
         rows = (c.fold != fold) & (c.label != k)
-        rows[choose(c, k, n, fold)] = True
-        said.append(fitting.answers(fitting.network(c, rows, seed), c.take(c.scored & (c.fold == fold))))
+        rows |= np.isin(c.session, c.session[choose(c, k, n, fold)]) & (c.variant == "")
+        said.append(recipe.fit(c.take(rows), seed).margins(c.take(c.scored & (c.fold == fold))).argmax(axis=1))
     return np.concatenate(said)
 
 
-def run(c: dataset.Corpus, classes: tuple[str, ...] = LEFT_OUT, numbers: tuple[int, ...] = CORRECTIONS, folds: tuple[int, ...] = FOLDS) -> dict:
+def run(c: dataset.Corpus, recipe: learner.Recipe = learner.NETWORK, classes: tuple[str, ...] = LEFT_OUT, numbers: tuple[int, ...] = CORRECTIONS,
+        folds: tuple[int, ...] = FOLDS) -> dict:
     """Do the experiment; return the piece for the report."""
     test = c.take(np.concatenate([np.flatnonzero(c.scored & (c.fold == fold)) for fold in folds]))
     piece = {"folds": len(folds), "per_group": PER_GROUP, "least": LEAST, "classes": {}}
@@ -58,11 +59,11 @@ def run(c: dataset.Corpus, classes: tuple[str, ...] = LEFT_OUT, numbers: tuple[i
         k = c.names.index(name)
         mine = test.label == k
         others = np.array([o for o in c.tier(dataset.STRONG) if o != k and (test.label == o).sum() >= LEAST])
-        before = answers(c, k, numbers[0], folds, seed=1)
-        noise = Change(test, before, answers(c, k, numbers[0], folds, seed=2), others)
+        before = answers(c, recipe, k, numbers[0], folds, seed=1)
+        noise = Change(test, before, answers(c, recipe, k, numbers[0], folds, seed=2), others)
         by_number = {}
         for n in numbers:
-            after = answers(c, k, n, folds, seed=1) if n != numbers[0] else before
+            after = answers(c, recipe, k, n, folds, seed=1) if n != numbers[0] else before
             change = Change(test, before, after, others)
             by_number[str(n)] = {
                 "groups": [len(set(c.group[choose(c, k, n, fold)])) for fold in folds],
@@ -145,8 +146,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for corrections.json")
     options = parser.parse_args()
     piece = run(dataset.read(options.features, options.corpus))
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "corrections.json").write_text(json.dumps(piece, indent=1) + "\n")
+    experiments.save(options.results, "corrections", piece)
     print(section(piece))
 
 

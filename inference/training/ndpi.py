@@ -2,7 +2,7 @@
 
 The corpus's labels were made by a younger nDPI (4.11) than the one that Debian has (4.2), so agreement with it is the
 agreement of relatives, not truth. Truth comes from a lab whose sessions are labelled by the program that made them
-(`score_lab`).
+(`ndpi_lab.py`).
 """
 
 import argparse
@@ -17,7 +17,10 @@ from pathlib import Path
 import numpy as np
 
 import dataset
+import experiments
 import intervals
+import learner
+import score
 
 # The tool, and a line that it prints of a flow: transport, both ends, then what it says in brackets. Flows of which it knows
 # nothing come after a heading, with a number of their own, in the same form.
@@ -58,6 +61,10 @@ NAMES = {
 INNER = {("NetBIOS", "SMBv1"), ("NetBIOS", "SMBv23"), ("NetBIOS", "DCE_RPC"), ("TLS", "AnyDesk"), ("TLS", "RDP"), ("TLS", "Tor")}
 
 NOTHING, GUESS, SEEN = range(3)
+
+# Whose answers are compared.
+MODEL, HELD = "model, best guess", "model, when it answers"
+DPI, GUESSING = "nDPI, what it has seen", "nDPI, guesses by port too"
 
 # Positions of an answer that names no class: nothing is said; something is said that is no class.
 NONE, ELSE = -1, -2
@@ -143,39 +150,39 @@ def positions(said: list[Answer | None], names: list[str], taxonomy: dict[str, t
     return np.array([NONE if a is None or a.rank < least else at.get(dataset.target(a.label, taxonomy), ELSE) if a.label else ELSE for a in said])
 
 
-def run(c: dataset.Corpus, answer: np.ndarray, unknown: np.ndarray, features: Path, corpus: Path, kept: Path | None = None) -> dict:
-    """Compare the model's answers (a class a row, by a model that has not seen the row's group, and whether it calls it
-    unknown) with nDPI's on the sessions that figures are made of; return the piece for the report."""
+def run(c: dataset.Corpus, margins: np.ndarray, features: Path, corpus: Path, kept: Path | None = None) -> dict:
+    """Compare the model's answers, from scores by models that have not seen a row's group, with nDPI's on the sessions that
+    figures are made of; return the piece for the report."""
     taxonomy = dataset.read_taxonomy(corpus)
     by_session = {r["session"]: r for r in dataset.read_rows(features) if r["whole"] == "true" and not r["variant"]}
-    mine = c.scored & np.isin(c.label, c.tier(dataset.STRONG))
-    said = answers(corpus, [by_session[s] for s in c.session[mine]], kept)
-    label, group, model, silent = c.label[mine], c.group[mine], answer[mine], unknown[mine]
+    rows = experiments.answering(c)
+    said = answers(corpus, [by_session[s] for s in c.session[rows]], kept)
+    label, group = c.label[rows], c.group[rows]
+    model, silent = margins[rows].argmax(axis=1), experiments.calibrate(c, margins).abstains[rows]
     seen, guessed = (positions(said, c.names, taxonomy, least) for least in (SEEN, GUESS))
-    model_or_none = np.where(silent, NONE, model)
-    over = c.tier(dataset.STRONG)
-    f1 = {name: intervals.f1_by_class(label, who, len(c.names)) for name, who in (("model", model), ("ndpi", seen), ("ndpi_guessing", guessed))}
+    who = {MODEL: model, HELD: np.where(silent, NONE, model), DPI: seen, GUESSING: guessed}
+
+    def tiers(answer: np.ndarray) -> dict:
+        return score.tiers(c, label, np.where(answer < 0, c.unknown, answer), group)
+
+    # From here on the strong tier only.
+    strong = np.isin(label, c.tier(dataset.STRONG))
+    scores = {name: tiers(answer) for name, answer in who.items()}
+    f1 = {name: intervals.f1_by_class(label, answer, len(c.names)) for name, answer in who.items()}
+    label, model, silent, seen = label[strong], model[strong], silent[strong], seen[strong]
+    said = [a for a, s in zip(said, strong) if s]
+    who = {name: answer[strong] for name, answer in who.items()}
+    apart = (seen >= 0) & (seen != model) & ~silent
     return {
-        "version": version(), "without_a_flow": sum(a is None for a in said),
-        "scores": {
-            "model": intervals.scores(label, model, group, over),
-            "model, unknown is wrong": intervals.scores(label, model_or_none, group, over),
-            "nDPI, what it has seen": intervals.scores(label, seen, group, over),
-            "nDPI, guesses by port too": intervals.scores(label, guessed, group, over),
-        },
-        "unknown": {"model": share(silent), "nDPI, what it has seen": share(seen < 0), "nDPI, guesses by port too": share(guessed < 0)},
-        "answered": {"model": right(model, label, ~silent), "nDPI, what it has seen": right(seen, label, seen >= 0), "nDPI, guesses by port too": right(guessed, label, guessed >= 0)},
+        "version": version(), "without_a_flow": sum(a is None for a in said), "scores": scores,
+        "silent": {name: share(answer < 0) for name, answer in who.items()},
+        "answered": {name: right(answer, label, answer >= 0) for name, answer in who.items()},
         "model_where_ndpi_is_silent": right(model, label, (seen < 0) & ~silent) | {"silent": int((seen < 0).sum())},
         "ndpi_where_model_is_silent": right(seen, label, silent & (seen >= 0)) | {"silent": int(silent.sum())},
-        "both": {
-            "agree": int(((seen == model) & ~silent).sum()), "agree_right": int(((seen == model) & ~silent & (model == label)).sum()),
-            "differ": int(((seen >= 0) & (seen != model) & ~silent).sum()),
-            "differ_model_right": int(((seen >= 0) & (seen != model) & ~silent & (model == label)).sum()),
-            "differ_ndpi_right": int(((seen >= 0) & (seen != model) & ~silent & (seen == label)).sum()),
-        },
+        "both": {"agree": right(model, label, (seen == model) & ~silent), "differ_model": right(model, label, apart), "differ_ndpi": right(seen, label, apart)},
         "by_class": {c.names[k]: {"sessions": int((label == k).sum()), **{name: round(float(each[k]), 3) for name, each in f1.items()},
                                   "ndpi_silent": share((seen < 0)[label == k]), "model_silent": share(silent[label == k])}
-                     for k in over if (label == k).any()},
+                     for k in c.tier(dataset.STRONG) if (label == k).any()},
         "ndpi_silent_on": Counter(c.names[k] for k in label[seen < 0]).most_common(12),
         "ndpi_wrong": [[c.names[k], words, n] for (k, words), n in
                        Counter((k, a.words) for k, h, a in zip(label, seen, said) if a and h != NONE and h != k).most_common(12)],
@@ -197,28 +204,26 @@ def section(piece: dict | None) -> str:
     lines = ["## Beside nDPI", ""]
     if piece is None:
         return "\n".join([*lines, "Not measured in this run.", ""])
-    w, b, n = piece["model_where_ndpi_is_silent"], piece["both"], piece["ndpi_where_model_is_silent"]
+    w, n, both = piece["model_where_ndpi_is_silent"], piece["ndpi_where_model_is_silent"], piece["both"]
     lines += [
-        f"Debian's nDPI ({piece['version']}) on the same sessions of the strong tier. The labels were made by its younger relative, nDPI 4.11, which has more "
-        "dissectors and has had its mistakes mended: where the two agree, that is agreement of relatives, not truth, and where Debian's is silent the younger one "
-        "may have learnt to speak. The lab below has truth. The model is scored on groups of captures that it has not seen; nDPI was written beside many of these "
-        "captures, which are its own tests. Intervals are 95 % over groups.", "",
-        "| | accuracy | macro-F1 | no answer | right of answers |", "|---|---|---|---|---|",
+        f"Debian's nDPI ({piece['version']}) on the same sessions. The labels were made by its younger relative, nDPI 4.11, which has more dissectors and has had its mistakes "
+        "mended: where the two agree, that is agreement of relatives and not truth, and where Debian's is silent the younger one may have learnt to speak. The lab has truth. The "
+        "model is scored on groups of captures that it has not seen; nDPI was written beside many of these captures, which are its own tests. Intervals are 95 % over groups; a "
+        "session without an answer counts as wrong.", "",
+        "| | accuracy, strong tier | macro-F1, strong tier | macro-F1, strong and weak | no answer | right of answers |", "|---|---|---|---|---|---|",
     ]
     for name, s in piece["scores"].items():
-        key = "model" if name.startswith("model") else name
-        a = piece["answered"][key]
-        plain = name == "model"
-        lines.append(f"| {name} | {intervals.text(s['accuracy'], s['accuracy_interval'])} | {intervals.text(s['macro_f1'], s['macro_f1_interval'])} | "
-                     + ("none: its best guess counts | |" if plain else f"{100 * piece['unknown'][key]:.1f} % | {100 * a['right'] / max(a['answers'], 1):.1f} % |"))
+        a = piece["answered"][name]
+        lines.append(f"| {name} | {intervals.text(s['strong']['accuracy'], s['strong']['accuracy_interval'])} | {intervals.text(s['strong']['macro_f1'], s['strong']['macro_f1_interval'])} | "
+                     f"{intervals.text(s['all']['macro_f1'], s['all']['macro_f1_interval'])} | {100 * piece['silent'][name]:.1f} % | {percent(a)} |")
     lines += [
-        "", f"Where nDPI has seen nothing that it can name ({w['silent']} sessions, most of " + ", ".join(f"{k} {v}" for k, v in piece["ndpi_silent_on"][:5]) +
-        f") the model answers {w['answers']} and is right in {w['right']} ({percent(w)}). Where the model says unknown ({n['silent']}) nDPI answers {n['answers']} and is "
-        f"right in {n['right']} ({percent(n)}). Both answer and agree on {b['agree']} ({b['agree_right']} right); they differ on {b['differ']}: the model is right in "
-        f"{b['differ_model_right']}, nDPI in {b['differ_ndpi_right']}.", "",
+        "", f"In the strong tier: where nDPI has seen nothing that it can name ({w['silent']} sessions, most of " + ", ".join(f"{k} {v}" for k, v in piece["ndpi_silent_on"][:5]) +
+        f") the model answers {w['answers']} and is right in {w['right']} ({percent(w)}). Where the model says unknown ({n['silent']}) nDPI answers {n['answers']} and is right in "
+        f"{n['right']} ({percent(n)}). Both answer and agree on {both['agree']['answers']} ({both['agree']['right']} right); they differ on {both['differ_model']['answers']}: the model is right "
+        f"in {both['differ_model']['right']}, nDPI in {both['differ_ndpi']['right']}.", "",
         "nDPI's most frequent other words: " + ", ".join(f"{k} as {words} ({n})" for k, words, n in piece["ndpi_wrong"][:8]) + ".", "",
         "| class | sessions | F1 of the model | F1 of nDPI | F1 of nDPI with guesses | nDPI silent | model silent |", "|---|---|---|---|---|---|---|",
-        *(f"| {name} | {f['sessions']} | {f['model']:.3f} | {f['ndpi']:.3f} | {f['ndpi_guessing']:.3f} | {100 * f['ndpi_silent']:.0f} % | {100 * f['model_silent']:.0f} % |"
+        *(f"| {name} | {f['sessions']} | {f[MODEL]:.3f} | {f[DPI]:.3f} | {f[GUESSING]:.3f} | {100 * f['ndpi_silent']:.0f} % | {100 * f['model_silent']:.0f} % |"
           for name, f in piece["by_class"].items()), "",
     ]
     return "\n".join(lines)
@@ -226,4 +231,21 @@ def section(piece: dict | None) -> str:
 
 def percent(of: dict) -> str:
     """Return the share of right answers."""
-    return f"{100 * of['right'] / of['answers']:.0f} %" if of["answers"] else "-"
+    return f"{100 * of['right'] / of['answers']:.1f} %" if of["answers"] else "-"
+
+
+def main() -> None:
+    """Do it alone."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--features", type=Path, required=True, help="what `sonde dataset` wrote")
+    parser.add_argument("--corpus", type=Path, required=True, help="the labelled captures")
+    parser.add_argument("--results", type=Path, required=True, help="folder for ndpi.json, and for what the tool said")
+    options = parser.parse_args()
+    c = dataset.read(options.features, options.corpus)
+    piece = run(c, learner.out_of_fold(learner.NETWORK, c), options.features, options.corpus, options.results / "ndpi-said.json")
+    experiments.save(options.results, "ndpi", piece)
+    print(section(piece))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 import dataset
+import experiments
 import intervals
 import ndpi
 
@@ -70,7 +71,7 @@ def score_lab(model: Path, features: Path, lab: Path, without_payload: Path | No
     everything = dataset.read_rows(features)
     tensors = {n: np.load(features / f"{n}.npy", mmap_mode="r") for n in dataset.TENSORS}
     silent = np.array([r["payloads_held"] == "0" and r["proto"] in dataset.PORT_PROTOCOLS for r in everything])
-    index = np.array([i for i, r in enumerate(everything) if r["whole"] == "true" and not r["variant"] and dataset.usable(r) and not dataset.nothing_seen(r)])
+    index = np.array([i for i, r in enumerate(everything) if r["whole"] == "true" and dataset.usable(r) and not dataset.nothing_seen(r)])
     rows = [everything[i] for i in index]
     octets, series, meta = (np.ascontiguousarray(tensors[n][index]) for n in dataset.TENSORS)
 
@@ -195,8 +196,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for lab.json")
     options = parser.parse_args()
     piece = score_lab(options.model, options.features, options.lab, options.without_payload, options.corpus)
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "lab.json").write_text(json.dumps(piece, indent=1) + "\n")
+    experiments.save(options.results, "lab", piece)
     print(section(piece))
 
 

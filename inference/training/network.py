@@ -47,12 +47,13 @@ class Network(nn.Module):
         self.register_buffer("deviation", torch.ones(numbers))
         self.register_buffer("keep", torch.ones(len(columns)))
         self.register_buffer("at", torch.arange(2 * p) * 32)
-        self.register_buffer("columns", torch.tensor([columns.index("client: token"), columns.index("server: token")]))
-        self.register_buffer("own", torch.tensor([0, tokens]) + 2 * p * 32)
+        self.register_buffer("columns", torch.tensor([columns.index("client: token"), columns.index("server: token"), columns.index("IP protocol number")]))
+        self.register_buffer("own", torch.tensor([0, tokens, 3 * tokens]) + 2 * p * 32)
+        self.register_buffer("last", torch.tensor([tokens - 1.0, tokens - 1.0, 255.0]))
         self.halves, self.tokens = 2 * p * 32, tokens
         h = settings.hidden
         self.dense = nn.Linear(2 * numbers, h)
-        self.table = nn.Parameter(torch.randn(self.halves + 3 * tokens, h) * 0.1)
+        self.table = nn.Parameter(torch.randn(self.halves + 3 * tokens + 256, h) * 0.1)
         if settings.patch_width:
             w = settings.patch_width
             self.embed = nn.Linear(settings.patch, w)
@@ -74,9 +75,16 @@ class Network(nn.Module):
         high = torch.div(values, 16, rounding_mode="floor")
         token = meta[:, self.columns]
         # A row that no Go code made may hold anything there; the graph must not look outside of its table.
-        token = torch.where(torch.isnan(token), torch.zeros_like(token), token).clamp(0, self.tokens - 1).long()
+        token = torch.minimum(torch.where(torch.isnan(token), torch.zeros_like(token), token).clamp(min=0), self.last).long()
         return (torch.cat([self.at + high, self.at + 16 + values - 16 * high], 1),
-                torch.cat([self.own + token, self.halves + 2 * self.tokens + token], 1))
+                torch.cat([self.own + token, self.halves + 2 * self.tokens + token[:, :2]], 1))
+
+    def prepare(self, octets: torch.Tensor, series: torch.Tensor, meta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the standardised numbers with marks of what is absent, and the rows of the table."""
+        x = self.numbers(series, meta)
+        absent = torch.isnan(x)
+        z = ((torch.where(absent, self.mean, x) - self.mean) / self.deviation).clamp(-self.settings.clip, self.settings.clip)
+        return torch.cat([z, absent.float()], 1), *self.rows(octets, meta)
 
     def patches(self, octets: torch.Tensor) -> torch.Tensor:
         """Return what the patches say."""
@@ -85,29 +93,27 @@ class Network(nn.Module):
         c, s = x[:, :SERVER // self.settings.patch], x[:, SERVER // self.settings.patch:]
         return self.join(torch.cat([c.mean(1), c.amax(1), s.mean(1), s.amax(1)], 1))
 
-    def forward(self, octets: torch.Tensor, series: torch.Tensor, meta: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the scores. In training, kept says of each row which kinds of input it may use."""
-        x = self.numbers(series, meta)
-        absent = torch.isnan(x)
-        z = ((torch.where(absent, self.mean, x) - self.mean) / self.deviation).clamp(-self.settings.clip, self.settings.clip)
-        if self.training and self.settings.noise:
-            z = z + self.settings.noise * torch.randn_like(z)
-        z = torch.cat([z, absent.float()], 1)
-        halves, tokens = self.rows(octets, meta)
-        if kept is None:
-            h = self.dense(z) + functional.embedding(torch.cat([halves, tokens], 1), self.table).sum(1)
-            if self.settings.patch_width:
-                h = h + self.patches(octets)
-        else:
-            h = self.dense(z * kept[:, :1])
-            h = h + functional.embedding_bag(halves, self.table, mode="sum") * kept[:, 1:2] + functional.embedding_bag(tokens, self.table, mode="sum") * kept[:, 2:3]
-            if self.settings.patch_width:
-                h = h + self.patches(octets) * kept[:, 3:4]
-        h = functional.relu(h)
-        h = functional.dropout(h, self.settings.dropout, self.training)
+    def forward(self, octets: torch.Tensor, series: torch.Tensor, meta: torch.Tensor) -> torch.Tensor:
+        """Return the scores."""
+        z, halves, tokens = self.prepare(octets, series, meta)
+        h = self.dense(z) + functional.embedding(torch.cat([halves, tokens], 1), self.table).sum(1)
+        return self.score(h + self.patches(octets) if self.settings.patch_width else h)
+
+    def score(self, h: torch.Tensor) -> torch.Tensor:
+        """Return the scores of what the kinds of input add up to."""
+        h = functional.dropout(functional.relu(h), self.settings.dropout, self.training)
         if self.settings.second:
             h = functional.dropout(functional.relu(self.deep(h)), self.settings.dropout, self.training)
         return self.out(h)
+
+    def learn(self, octets: torch.Tensor, z: torch.Tensor, halves: torch.Tensor, tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """Return the scores of prepared rows; keep says of each which kinds of input it may use."""
+        if self.settings.noise:
+            z = z + self.settings.noise * torch.randn_like(z)
+        h = self.dense(z * keep[:, :1])
+        h = h + functional.embedding_bag(halves, self.table, mode="sum") * keep[:, 1:2]
+        h = h + functional.embedding_bag(tokens, self.table, mode="sum") * keep[:, 2:3]
+        return self.score(h + self.patches(octets) * keep[:, 3:4] if self.settings.patch_width else h)
 
     def fit(self, octets: np.ndarray, series: np.ndarray, meta: np.ndarray, label: np.ndarray, weight: np.ndarray) -> "Network":
         """Train with AdamW on weighted cross entropy; the rate falls as a cosine."""
@@ -119,6 +125,7 @@ class Network(nn.Module):
             x = self.numbers(r, m).numpy()
             self.mean[:] = torch.from_numpy(np.nan_to_num(np.nanmean(x, axis=0)))
             self.deviation[:] = torch.from_numpy(np.nan_to_num(np.nanstd(x, axis=0)) + 1e-2)
+            prepared = (o, *self.prepare(o, r, m))
         decayed = [p for n, p in self.named_parameters() if not n.endswith("bias")]
         plain = [p for n, p in self.named_parameters() if n.endswith("bias")]
         optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": s.decay}, {"params": plain, "weight_decay": 0.0}], lr=s.rate)
@@ -130,8 +137,8 @@ class Network(nn.Module):
                 step += 1
                 for g in optimiser.param_groups:
                     g["lr"] = s.rate * 0.5 * (1 + np.cos(np.pi * step / steps))
-                kept = (torch.rand(len(b), 4, generator=generator) >= s.drop).float()
-                loss = functional.cross_entropy(self(o[b], r[b], m[b], kept), y[b], reduction="none", label_smoothing=s.smoothing)
+                keep = (torch.rand(len(b), 4, generator=generator) >= s.drop).float()
+                loss = functional.cross_entropy(self.learn(*(p[b] for p in prepared), keep), y[b], reduction="none", label_smoothing=s.smoothing)
                 optimiser.zero_grad(set_to_none=True)
                 (loss * w[b]).mean().backward()
                 optimiser.step()

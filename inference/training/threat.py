@@ -8,13 +8,13 @@ families left out, at FALSE_ALARMS of the benign ones.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import xgboost
 
 import dataset
+import experiments
 import intervals
 
 FALSE_ALARMS = 0.001
@@ -156,8 +156,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for threat.json")
     options = parser.parse_args()
     piece = run(options.features)
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "threat.json").write_text(json.dumps(piece, indent=1) + "\n")
+    experiments.save(options.results, "threat", piece)
     print(section(piece))
 
 

@@ -75,6 +75,8 @@ func blockOf(column int) string {
 		return BlockTimes
 	case columnQUIC, columnQUICVersion:
 		return BlockQUIC
+	case columnFamilyForward, columnFamilyReverse:
+		return BlockOpening
 	case columnTLSName:
 		return BlockNames
 	}

@@ -122,6 +122,8 @@ func TestReadReferenceNamesWhatIsWrong(t *testing.T) {
 		"no JSON":          {`{`, `[`, "sonde.refhist: invalid character"},
 		"number for text":  {`"meta: packets"`, `7`, "cannot unmarshal number"},
 		"no name":          {`"meta: packets"`, `""`, `features[0] "": name is empty`},
+		"twice":            {`"bytes: first"`, `"meta: packets"`, `features[1] "meta: packets": the name is there twice`},
+		"taken name":       {`"bytes: first"`, `"class"`, "means something else"},
 		"no such tensor":   {`"meta"`, `"nothing"`, "there is no input"},
 		"other type":       {`"meta", "index": 1`, `"ids", "index": 0`, "is INT64"},
 		"outside":          {`"index": 1`, `"index": 2`, `"meta: packets": index 2 is not within 0 and 1`},

@@ -80,8 +80,14 @@ func (r *Reference) check(info *Info) error {
 	if len(r.Features) > maxFeatures {
 		return fmt.Errorf("%d features, at most %d", len(r.Features), maxFeatures)
 	}
+	seen := make(map[string]bool, len(r.Features))
 	for i := range r.Features {
-		if err := r.Features[i].check(info); err != nil {
+		err := r.Features[i].check(info)
+		if name := r.Features[i].Name; err == nil && (seen[name] || name == "confidence" || name == "energy" || name == "class") {
+			err = errors.New("the name is there twice, or means something else")
+		}
+		seen[r.Features[i].Name] = true
+		if err != nil {
 			return fmt.Errorf("features[%d] %q: %w", i, r.Features[i].Name, err)
 		}
 	}

@@ -22,5 +22,6 @@ class Forget:
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(os.environ["CERT"], os.environ["KEY"])
 for port in sys.argv[1:]:
-    Controller(Forget(), hostname="::", port=int(port), tls_context=context, server_hostname=os.environ["NAME"], ready_timeout=10).start()
+    for address in ("0.0.0.0", "::"):
+        Controller(Forget(), hostname=address, port=int(port), tls_context=context, server_hostname=os.environ["NAME"], ready_timeout=10).start()
 threading.Event().wait()

@@ -2,7 +2,7 @@
 
 from program import Program
 
-from . import databases, files, mail, names, remote, web
+from . import databases, files, industrial, mail, messaging, names, network, remote, voip, vpn, web
 
-FAMILIES = (web, names, remote, files, databases, mail)
+FAMILIES = (web, names, remote, files, databases, mail, messaging, voip, vpn, industrial, network)
 PROGRAMS: dict[str, Program] = {p.name: p for family in FAMILIES for p in family.PROGRAMS}

@@ -15,7 +15,7 @@ PROGRAMS = [
     Program(
         "redis", {"tcp/6379": "redis"}, version="redis-server --version", tools={"redis-server": "redis-server", "redis-cli": "redis-tools"},
         steps=[
-            serve("redis-server --bind '*' --protected-mode no --save '' --dir $DIR", "tcp/6379"),
+            serve("redis-server --bind '*' '-::*' --protected-mode no --save '' --dir $DIR", "tcp/6379"),
             ask("redis-cli -h $SERVER ping"),
             ask("redis-cli -h $SERVER set greeting 'hello, you'"),
             ask("for i in $(seq 1 40); do echo \"lpush list item-$i\"; done | redis-cli -h $SERVER"),
@@ -36,7 +36,7 @@ pipe.execute()
 print([r.get(f"session:{i}") for i in range(5)], r.zadd("z", {"a": 1, "b": 2}), r.zrange("z", 0, -1, withscores=True))
 """},
         steps=[
-            serve("redis-server --bind '*' --protected-mode no --save '' --dir $DIR", "tcp/6379"),
+            serve("redis-server --bind '*' '-::*' --protected-mode no --save '' --dir $DIR", "tcp/6379"),
             ask('"$PYTHON" client.py $SERVER 2 5'), ask('"$PYTHON" client.py $SERVER 3 200'), ask('"$PYTHON" client.py $SERVER6 2 60'),
         ]),
     Program(

@@ -11,26 +11,26 @@ listen = *, ::
 default_internal_user = dovecot
 default_login_user = dovenull
 default_internal_group = dovecot
-first_valid_uid = 0
+first_valid_gid = 0
 ssl = yes
 ssl_cert = <$CERT
 ssl_key = <$KEY
 disable_plaintext_auth = no
 mail_location = maildir:$DIR/mail
-mail_uid = 0
-mail_gid = 0
+mail_uid = 65534
+mail_gid = 65534
 passdb {
   driver = static
   args = password=words
 }
 userdb {
   driver = static
-  args = uid=0 gid=0 home=$DIR/mail
+  args = uid=65534 gid=65534 home=$DIR/mail
 }
 """}
 MAILS = setup(
     "mkdir -p mail/cur mail/new mail/tmp && for i in $(seq 1 12); do { printf 'From: ann@example.org\\r\\nTo: lab@example.org\\r\\nSubject: Letter %s\\r\\n"
-    "Message-Id: <%s@example.org>\\r\\n\\r\\n' $i $i; head -c $((i * 700)) $SITE/20k.html; } >mail/new/$i.lab; done && mkdir dovecot")
+    "Message-Id: <%s@example.org>\\r\\n\\r\\n' $i $i; head -c $((i * 700)) $SITE/20k.html; } >mail/new/$i.lab; done && chown -R 65534:65534 mail && mkdir dovecot")
 PLACES = {"tcp/143": "imap", "tcp/110": "pop3", "tcp/993": "tls:imap", "tcp/995": "tls:pop3"}
 SMTP_PLACES = {"tcp/25": "smtp", "tcp/587": "smtp"}
 

@@ -21,9 +21,10 @@ SERVE_HTTP = serve('"$PYTHON" "$HELPERS/web.py" 80', "tcp/80")
 SERVE_TLS = serve('"$PYTHON" "$HELPERS/web.py" 443 tls', "tcp/443")
 
 # Nothing of its own that would call home; certificates of the lab are taken as they are.
-CHROMIUM = ("chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=$DIR/profile --no-first-run --ignore-certificate-errors "
-            "--disable-background-networking --disable-component-update --disable-sync --disable-default-apps --disable-extensions "
-            "--disable-features=OptimizationHints,MediaRouter,Translate --virtual-time-budget=3000")
+CHROMIUM = ("SPKI=$(openssl x509 -pubkey -noout -in $CERT | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64); "
+            "chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=$DIR/profile --no-first-run --ignore-certificate-errors-spki-list=$SPKI "
+            "--host-resolver-rules=\"MAP * ~NOTFOUND, EXCLUDE $NAME\" --disable-background-networking --disable-component-update --disable-sync --disable-default-apps --disable-extensions "
+            "--disable-features=OptimizationHints,MediaRouter,Translate,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable --virtual-time-budget=3000")
 
 PYTHON_CLIENTS = {
     "requests": """
@@ -102,18 +103,18 @@ PROGRAMS = [
     Program(
         "chromium", {"tcp/80": "http", "tcp/443": "tls"}, names=True, version="chromium --version",
         tools={"chromium": "chromium", "nginx": "nginx-light", "dnsmasq": "dnsmasq-base"}, files=NGINX,
-        steps=[SERVE_NGINX, ask(f"{CHROMIUM} --dump-dom https://$NAME/index.html", timeout=60), ask(f"{CHROMIUM} --dump-dom http://$NAME/index.html", timeout=60),
+        steps=[SERVE_NGINX, ask(f"{CHROMIUM} --dump-dom https://$NAME/index.html | grep -q Lab", timeout=60), ask(f"{CHROMIUM} --dump-dom http://$NAME/index.html | grep -q Lab", timeout=60),
                ask(f"{CHROMIUM} --screenshot=a.png https://$NAME/60k.png", timeout=60)]),
     Program(
         "chromium-http1", {"tcp/80": "http", "tcp/443": "tls"}, names=True, version="chromium --version", variants=("near",),
         tools={"chromium": "chromium", "dnsmasq": "dnsmasq-base"},
-        steps=[SERVE_TLS, SERVE_HTTP, ask(f"{CHROMIUM} --dump-dom https://$NAME/index.html", timeout=60), ask(f"{CHROMIUM} --dump-dom http://$NAME/index.html", timeout=60)]),
+        steps=[SERVE_TLS, SERVE_HTTP, ask(f"{CHROMIUM} --dump-dom https://$NAME/index.html | grep -q Lab", timeout=60), ask(f"{CHROMIUM} --dump-dom http://$NAME/index.html | grep -q Lab", timeout=60)]),
     Program(
         "chromium-http3", {"udp/443": "quic", "tcp/443": "tls"}, names=True, version="chromium --version", go="http3",
         tools={"chromium": "chromium", "dnsmasq": "dnsmasq-base"},
         steps=[serve("http3 serve :443", "udp/443"),
-               *[ask(f"{CHROMIUM} --enable-quic --origin-to-force-quic-on=$NAME:443 --dump-dom https://$NAME/{page}", timeout=60)
-                 for page in ("index.html", "20k.html", "8k.json")]]),
+               *[ask(f"{CHROMIUM} --enable-quic --origin-to-force-quic-on=$NAME:443 --dump-dom https://$NAME/{page} | grep -q {word}", timeout=60)
+                 for page, word in (("index.html", "Lab"), ("20k.html", "the"), ("8k.json", "the"))]]),
     Program(
         "quic-go", {"udp/443": "quic"}, version="http3 version", go="http3",
         steps=[serve("http3 serve :443", "udp/443"), ask("http3 get https://$NAME/1k.txt"), ask("http3 get https://$NAME/20k.html https://$NAME/8k.json https://$NAME/60k.png"),
@@ -169,7 +170,7 @@ PROGRAMS = [
     Program(
         "openssl-dtls", {"udp/4434": "dtls"}, version="openssl version", tools={"openssl": "openssl"}, variants=("near", "far"),
         steps=[
-            serve("openssl s_server -dtls1_2 -accept 4434 -cert $CERT -key $KEY -mtu 1300 -rev", "udp/4434"),
+            serve("while sleep 0.2; do echo answer; done | openssl s_server -dtls1_2 -accept 4434 -cert $CERT -key $KEY -mtu 1300 -quiet", "udp/4434"),
             *[ask(f"(sleep 0.3; {talk}; sleep 0.6) | timeout 6 openssl s_client -dtls1_2 -connect $SERVER:4434 -CAfile $CA {options} >/dev/null", may_fail=True)
               for talk, options in (("echo hello", ""), ("head -c 700 $SITE/1k.txt; echo", "-cipher ECDHE-RSA-AES128-GCM-SHA256"),
                                     ("for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done", ""), ("echo named", "-servername $NAME"))],

@@ -73,8 +73,8 @@ func (b *bench) startEcho(ctx context.Context) (*server, error) {
 	return startServer(ctx, b.certs, false, self, "echo", fmt.Sprintf("--labels=%d", len(b.raw.info.Labels.Labels)))
 }
 
-func (b *bench) startSonde(ctx context.Context) (*server, error) {
-	return startServer(ctx, b.certs, true, b.config.sonde, "inference", "--models="+b.config.models, "--onnxruntime="+b.config.library, "--admin=", "--log-level=warn")
+func (b *bench) startSonde(ctx context.Context, program string) (*server, error) {
+	return startServer(ctx, b.certs, true, program, "inference", "--models="+b.config.models, "--onnxruntime="+b.config.library, "--admin="+b.config.admin, "--log-level=warn")
 }
 
 // measure prints the tables.
@@ -85,7 +85,7 @@ func (b *bench) measure(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	sonde, err := b.startSonde(ctx)
+	sonde, err := b.startSonde(ctx, b.config.sonde)
 	if err != nil {
 		return errors.Join(err, echo.stop())
 	}
@@ -151,11 +151,14 @@ func (b *bench) grpc(ctx context.Context, echo, sonde *server) (rows []*measured
 		}
 	}
 	for _, s := range []*comparison{
-		{name: "unary", rows: 64, rate: b.config.commonBatch, echo: unary{echo}, sonde: unary{sonde}},
-		{name: "stream", rows: 64, rate: b.config.commonBatch, echo: echoStream, sonde: sondeStream},
-		{name: "unary", rows: 1, rate: b.config.commonSingle, echo: unary{echo}, sonde: unary{sonde}},
-		{name: "stream", rows: 1, rate: b.config.commonSingle, echo: echoStream, sonde: sondeStream},
+		{name: "same rate, unary", rows: 64, rate: b.config.commonBatch, echo: unary{echo}, sonde: unary{sonde}},
+		{name: "same rate, stream", rows: 64, rate: b.config.commonBatch, echo: echoStream, sonde: sondeStream},
+		{name: "same rate, unary", rows: 1, rate: b.config.commonSingle, echo: unary{echo}, sonde: unary{sonde}},
+		{name: "same rate, stream", rows: 1, rate: b.config.commonSingle, echo: echoStream, sonde: sondeStream},
 	} {
+		if !strings.Contains(s.name, b.config.only) {
+			continue
+		}
 		if err := s.measure(ctx, b); err != nil {
 			return nil, nil, err
 		}

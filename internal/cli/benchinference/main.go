@@ -38,11 +38,12 @@ func main() {
 
 // config is what the flags say.
 type config struct {
-	sonde, python, models, capture, library string
-	step, window                            time.Duration
-	runs                                    int
-	only                                    string
-	commonBatch, commonSingle               float64
+	sonde, against, admin            string
+	python, models, capture, library string
+	step, window                     time.Duration
+	runs                             int
+	only                             string
+	commonBatch, commonSingle        float64
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	var c config
 	flags := pflag.NewFlagSet("benchinference", pflag.ContinueOnError)
 	flags.StringVar(&c.sonde, "sonde", "bin/sonde", "the program that is measured")
+	flags.StringVar(&c.against, "against", "", "another build of it: measure both in turns, and nothing else")
+	flags.StringVar(&c.admin, "sonde-admin", "", "address for its admin HTTP, to take profiles from; empty: none")
 	flags.StringVar(&c.python, "python", ".cache/bench/venv/bin/python", "interpreter with Flask, gunicorn, onnx and PyTorch")
 	flags.StringVar(&c.models, "models", "inference/models", "repository with the model sonde, version 1")
 	flags.StringVar(&c.capture, "capture", "internal/cli/sample/sample.pcapng", "capture whose sessions are sent")
@@ -68,6 +71,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	b, err := openBench(ctx, c, progress)
 	if err != nil {
 		return err
+	}
+	if c.against != "" {
+		return errors.Join(b.against(ctx, out), b.close())
 	}
 	return errors.Join(b.measure(ctx, out), b.close())
 }
