@@ -140,8 +140,8 @@ func (c *Checked) compare(ctx context.Context, r serving.Runner, in *serving.Inp
 func cutRow(data [][]byte, tensors []serving.Tensor, row int) [][]byte {
 	cut := make([][]byte, len(data))
 	for i := range data {
-		n := tensors[i].RowBytes()
-		cut[i] = data[i][row*n : (row+1)*n]
+		_, rest := tensors[i].Cut(data[i], row)
+		cut[i], _ = tensors[i].Cut(rest, 1)
 	}
 	return cut
 }
