@@ -215,8 +215,8 @@ train: build ## train the model on CORPUS, a folder with labels.csv and captures
 	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train' >&2; exit 1; }
 	python3 -m venv .cache/training
 	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
-	./bin/sonde features --corpus '$(CORPUS)' --out .cache/features
-	.cache/training/bin/python inference/training/train.py --features .cache/features --corpus '$(CORPUS)' --out inference/models/sonde/1
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset
+	.cache/training/bin/python inference/training/train.py --features .cache/dataset --corpus '$(CORPUS)' --out inference/models/sonde/1
 
 ##@ House
 

@@ -57,7 +57,7 @@ func (w *writer) write(r *queryv1.Result) error {
 		r.GetSessionId(), r.GetStartTime().AsTime().Format("2006-01-02 15:04:05.000"), protocolName(r.GetIpProtocol()),
 		endpointText(r.GetClient()), endpointText(r.GetServer()),
 		record.Packets(r), byteText(r.GetForward().GetBytes()+r.GetReverse().GetBytes()),
-		labelText(r), probability, printable(r.GetHandshake().GetServerName()))
+		labelText(r), probability, printable(nameText(r)))
 	return err
 }
 
@@ -80,6 +80,14 @@ func labelText(r *queryv1.Result) string {
 	default:
 		return c.GetLabel()
 	}
+}
+
+// nameText is whom the client asked for: the server, or with DNS the name.
+func nameText(r *queryv1.Result) string {
+	if name := r.GetHandshake().GetServerName(); name != "" {
+		return name
+	}
+	return r.GetHandshake().GetDnsName()
 }
 
 func endpointText(e *queryv1.Endpoint) string {

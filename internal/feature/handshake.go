@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"strings"
@@ -14,8 +15,9 @@ import (
 // maxNameBytes bounds server names: a domain name has at most 253 characters (RFC 1035 section 3.1).
 const maxNameBytes = 255
 
-// Handshake tells what the session's head says in clear about who talks to whom: TLS, DTLS and QUIC hellos and the Host of
-// HTTP. It is nil when there is nothing to tell.
+// Handshake tells what the session's head says in clear about who talks to whom: TLS, DTLS and QUIC hellos, the Host of
+// HTTP, the first question of DNS, mDNS and LLMNR, and how both sides of SSH call themselves. It is nil when there is
+// nothing to tell.
 func (s *Session) Handshake() *flowv1.Handshake {
 	f := &s.found
 	client, server := &f.tls[forward], &f.tls[reverse]
@@ -45,10 +47,49 @@ func (s *Session) Handshake() *flowv1.Handshake {
 	if f.isQUIC {
 		h.QuicVersion = quicVersionName(f.quicVersion)
 	}
-	if h.ServerName == "" && len(h.Alpn) == 0 && h.TlsVersion == "" && h.Ja4 == "" && h.QuicVersion == "" {
+	if h.DnsName = f.dns[forward].question(); h.GetDnsName() == "" {
+		h.DnsName = f.dns[reverse].question() // the question was missed; an answer repeats it
+	}
+	if s.protocol == protocolTCP {
+		h.SshClient, h.SshServer = identification(s.streams[forward]), identification(s.streams[reverse])
+	}
+	if h.ServerName == "" && len(h.Alpn) == 0 && h.TlsVersion == "" && h.Ja4 == "" && h.QuicVersion == "" && h.DnsName == "" &&
+		h.SshClient == "" && h.SshServer == "" {
 		return nil
 	}
 	return h
+}
+
+const (
+	// maxIdentification is the length of an identification line with its end (RFC 4253 section 4.2).
+	maxIdentification = 255
+	// linesBefore is how many lines a server may say before it; the document sets no bound.
+	linesBefore = 16
+)
+
+// identification returns the line by which one side of SSH names its software, empty if there is none that is whole and
+// printable.
+func identification(stream []byte) string {
+	for range linesBefore {
+		line, rest, ended := bytes.Cut(stream, []byte("\n"))
+		if !ended {
+			return ""
+		}
+		if bytes.HasPrefix(line, []byte("SSH-")) {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			for _, c := range line {
+				if c < ' ' || c >= 0x7f {
+					return ""
+				}
+			}
+			if len(line) > maxIdentification {
+				return ""
+			}
+			return string(line)
+		}
+		stream = rest
+	}
+	return ""
 }
 
 // hostName returns a name that is printable and of sane length, without port and brackets; empty otherwise.
