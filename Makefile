@@ -73,9 +73,9 @@ test-inference: deps inference-clients grpcurl ## the clients of Triton and KSer
 		go test -count=1 -run='StockClients|Grpcurl|Triton|InferencePage' ./inference ./internal/cli
 
 .PHONY: test-docs
-test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
-	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
-		go test -count=1 -run='^TestOperations' ./internal/cli
+test-docs: deps grpcurl ## what docs/operations.md and docs/own-model.md tell to type; needs curl, jq, sqlite3, tshark, Debian's python3-torch and python3-onnx
+	SONDE_TEST_REQUIRE=grpcurl,tshark,torch SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
+		SONDE_TEST_TORCH=/usr/bin/python3 go test -count=1 -run='^TestO(perations|wnModel)' ./internal/cli
 
 LIVE := Live|LoseNothing|FollowTheirRows|SecondInstance|OwnUplink|Install
 .PHONY: test-live

@@ -69,6 +69,9 @@ func open(tb testing.TB, predictor func(kserve.Predictor) kserve.Predictor, real
 	}
 	certificates := testenv.Certificates(tb)
 	table := rpc.Table{}
+	for _, method := range kserve.LeftOut() {
+		table[method] = []mtls.Role{mtls.RoleService}
+	}
 	for _, m := range kservev2.GRPCInferenceService_ServiceDesc.Methods {
 		table["/inference.GRPCInferenceService/"+m.MethodName] = []mtls.Role{mtls.RoleService}
 	}

@@ -2,7 +2,6 @@ package kserve
 
 import (
 	"context"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -85,20 +84,7 @@ func (r *request) free() {
 	}
 }
 
-// description is the service as it was generated, but that ModelInfer's requests are read as above. (Those of a stream its
-// handler reads.)
-func description() *grpc.ServiceDesc {
-	d := kservev2.GRPCInferenceService_ServiceDesc
-	d.Methods = slices.Clone(d.Methods)
-	for i := range d.Methods {
-		if d.Methods[i].MethodName == "ModelInfer" {
-			d.Methods[i].Handler = inferHandler
-		}
-	}
-	return &d
-}
-
-// inferHandler calls ModelInfer as generated code does, and gives the request's buffer back.
+// inferHandler calls ModelInfer as generated code does but reads requests as above (those of a stream its handler reads), and gives the request's buffer back.
 func inferHandler(service any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC's signature
 	s, ok := service.(*Service)
 	if !ok {

@@ -88,9 +88,22 @@ func (f Folder) read(name string, version int64) (_ []byte, err error) {
 		return nil, errors.New("not a file") // a pipe would be waited for
 	}
 	if info.Size() > maxFileBytes { // before there is memory taken for it
-		return nil, fmt.Errorf("%d bytes are too large, the most are %d", info.Size(), maxFileBytes)
+		return nil, tooLarge(info.Size())
 	}
-	return io.ReadAll(io.LimitReader(file, maxFileBytes))
+	return readAll(file)
+}
+
+// readAll reads a model file that is not too large.
+func readAll(file io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = tooLarge(int64(len(data)))
+	}
+	return data, err
+}
+
+func tooLarge(bytes int64) error {
+	return fmt.Errorf("%d bytes are too large, the most are %d", bytes, maxFileBytes)
 }
 
 func sum(data []byte) string {

@@ -60,6 +60,9 @@ func Inspect(file []byte) (*serving.Info, error) {
 		if v.info.Labels, err = label.Read(v.info.Properties); err != nil {
 			return nil, err
 		}
+		if v.info.Reference, err = serving.ReadReference(v.info); err != nil {
+			return nil, err
+		}
 		break
 	}
 	return v.info, nil

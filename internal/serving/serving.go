@@ -1,7 +1,8 @@
 // Package serving is what the stages of the inference daemon say to each other: the
 // forms of tensors, rows on their way through a model, what a model is, the lease
-// that keeps one loaded, and what it has done. Package model makes leases, the
-// batcher uses their runners, and both services only know these words.
+// that keeps one loaded, what it has done, and how far what it sees has moved from
+// what it was trained on. Package model makes leases, the batcher uses their
+// runners, and both services only know these words.
 //
 // Tensors are bytes, little-endian and row-major, as they travel in the Open
 // Inference Protocol's raw contents, and their first dimension is always the row.
@@ -63,6 +64,9 @@ type Lease interface {
 	// Stats counts what the version has done; two leases are of the same loaded
 	// version, whose rows can run together, when their Stats are the same.
 	Stats() *Stats
+	// Drift counts what the version sees, to be compared with what it was trained on;
+	// nil when the file has no reference.
+	Drift() *Drift
 	// Release gives the lease back. The last one of a version that was replaced or
 	// unloaded closes it.
 	Release()
@@ -76,6 +80,8 @@ type CallOptions struct {
 	// Timeout is how long the request may wait in the queue; 0 means as long as
 	// its context lets it.
 	Timeout time.Duration
+	// MadeUp rows are no traffic: they are not counted as it, nor compared by a shadow.
+	MadeUp bool
 }
 
 // Priorities: what is interactive is run before what is bulk.
