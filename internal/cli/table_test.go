@@ -42,3 +42,35 @@ func TestJSONHasAllEvidence(t *testing.T) {
 		}
 	}
 }
+
+// The table says how far a label is to be believed.
+func TestTheTableMarksLabels(t *testing.T) {
+	classified, failed := queryv1.ResultState_RESULT_STATE_CLASSIFIED, queryv1.ResultState_RESULT_STATE_FAILED
+	for want, r := range map[string]*queryv1.Result{
+		"  dns  ":            {State: classified, Classification: &flowv1.Classification{Label: "dns"}},
+		"  dns (weak)  ":     {State: classified, Classification: &flowv1.Classification{Label: "dns", Weak: true}},
+		"  unknown (dns?)  ": {State: classified, Classification: &flowv1.Classification{Label: "dns", Weak: true, Unknown: true}},
+		"  failed  ":         {State: failed, Failure: "no answer"},
+		"  -  ":              {State: queryv1.ResultState_RESULT_STATE_COUNTED},
+	} {
+		var out bytes.Buffer
+		w := newWriter(&out, false)
+		if err := w.write(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.flush(); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out.String())
+		}
+	}
+	var out bytes.Buffer
+	w := newWriter(&out, true)
+	if err := w.write(&queryv1.Result{Classification: &flowv1.Classification{Weak: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.flush(); err != nil || !strings.Contains(strings.ReplaceAll(out.String(), " ", ""), `"weak":true`) {
+		t.Errorf("JSON is %s, %v", out.String(), err)
+	}
+}
