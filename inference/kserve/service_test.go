@@ -215,12 +215,17 @@ func TestStatistics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	bad := golden(t, "triton-plain")
+	bad.Inputs[0].Name = "x"
+	if _, err := p.ModelInfer(t.Context(), bad); err == nil {
+		t.Error("a bad request is answered")
+	}
 	got, err := p.ModelStatistics(t.Context(), &kservev2.ModelStatisticsRequest{Name: "good", Version: "2"})
 	if err != nil || len(got.GetModelStats()) != 1 {
 		t.Fatalf("got %v, %v", got, err)
 	}
 	s := got.GetModelStats()[0]
-	if s.GetInferenceCount() != 6 || s.GetExecutionCount() != 3 || s.GetInferenceStats().GetSuccess().GetCount() != 3 ||
+	if s.GetInferenceCount() != 6 || s.GetExecutionCount() != 3 || s.GetInferenceStats().GetSuccess().GetCount() != 3 || s.GetInferenceStats().GetFail().GetCount() != 1 ||
 		len(s.GetBatchStats()) != 1 || s.GetBatchStats()[0].GetBatchSize() != 2 || s.GetLastInference() == 0 {
 		t.Errorf("got %v", s)
 	}
