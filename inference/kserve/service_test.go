@@ -51,6 +51,9 @@ func TestAStreamAnswersInOrderAndSurvivesBadRequests(t *testing.T) {
 		if got := response.GetInferResponse().GetId(); got != strconv.Itoa(i) {
 			t.Fatalf("answer %d is for request %s", i, got)
 		}
+		if !response.GetInferResponse().GetParameters()["triton_final_response"].GetBoolParam() {
+			t.Errorf("answer %d is not the last one to its request", i)
+		}
 		if i%10 == 3 {
 			if !strings.Contains(response.GetErrorMessage(), `"bytes" is UINT8`) {
 				t.Errorf("answer %d: %v", i, response)
