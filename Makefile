@@ -190,6 +190,11 @@ train: build ## train the model on CORPUS, a folder with labels.csv and captures
 	./bin/sonde features --corpus '$(CORPUS)' --out .cache/features
 	.cache/training/bin/python inference/training/train.py --features .cache/features --corpus '$(CORPUS)' --out inference/models/sonde/1
 
+LAB ?= .cache/lab-out
+.PHONY: lab
+lab: ## real programs on networks of their own, captured and labelled into LAB; ONLY=ssh,curl for a few; needs root
+	python3 inference/lab/lab.py --install --tools .cache/lab --out '$(LAB)' $(if $(ONLY),--only '$(ONLY)')
+
 ##@ House
 
 .PHONY: rename

@@ -36,32 +36,60 @@ raddbdir = $DIR/radius
 logdir = $DIR
 run_dir = $DIR
 pidfile = $DIR/radius.pid
-log { destination = files
-      file = $DIR/radius.log }
-thread pool { start_servers = 1
-              max_servers = 2 }
-client lab { ipaddr = 10.77.0.0/24
-             secret = words }
+log {
+  destination = files
+  file = $DIR/radius.log
+}
+thread pool {
+  start_servers = 1
+  max_servers = 2
+}
+client lab {
+  ipaddr = 10.77.0.0/24
+  secret = words
+}
 modules {
-  pap { }
-  chap { }
-  always ok { rcode = ok }
-  files { filename = $DIR/radius/users }
+  pap {
+  }
+  chap {
+  }
+  always ok {
+    rcode = ok
+  }
+  files {
+    filename = $DIR/radius/users
+  }
 }
 server default {
-  listen { type = auth
-           ipaddr = *
-           port = 1812 }
-  listen { type = acct
-           ipaddr = *
-           port = 1813 }
-  authorize { files
-              chap
-              pap }
-  authenticate { Auth-Type PAP { pap }
-                 Auth-Type CHAP { chap } }
-  preacct { ok }
-  accounting { ok }
+  listen {
+    type = auth
+    ipaddr = *
+    port = 1812
+  }
+  listen {
+    type = acct
+    ipaddr = *
+    port = 1813
+  }
+  authorize {
+    files
+    chap
+    pap
+  }
+  authenticate {
+    Auth-Type PAP {
+      pap
+    }
+    Auth-Type CHAP {
+      chap
+    }
+  }
+  preacct {
+    ok
+  }
+  accounting {
+    ok
+  }
 }
 """,
             "radius/users": 'ann Cleartext-Password := "secret"\n\tReply-Message = "Hello, Ann", Framed-IP-Address = 10.1.1.7, Session-Timeout = 3600\nbob Cleartext-Password := "other"\n',
