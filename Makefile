@@ -16,6 +16,7 @@ GOLANGCI_LINT := go tool -modfile=internal/tools/golangci-lint/go.mod golangci-l
 GRPCURL := .cache/bin/grpcurl
 ETCD := .cache/bin/etcd
 VENV := .cache/python
+CLIENTS := .cache/clients
 MVN := mvn --quiet --batch-mode -Dstyle.color=never --file
 # Maven's name for this machine.
 PLATFORM := $(shell uname -s | sed 's/Darwin/osx/' | tr A-Z a-z)-$(shell uname -m | sed 's/aarch64\|arm64/aarch_64/')
@@ -65,10 +66,16 @@ test: deps ## everything that needs no outside server, with the race detector
 test-clients: clients ## the example programs in Python, TypeScript and Java
 	SONDE_TEST_CLIENTS='$(CURDIR)/gen' go test -count=1 ./gen
 
+.PHONY: test-inference
+test-inference: deps inference-clients grpcurl ## the clients of Triton and KServe, grpcurl, and a collector that moves to Triton
+	SONDE_TEST_REQUIRE=kserve_clients,triton,grpcurl SONDE_TEST_KSERVE_CLIENTS='$(CURDIR)/$(CLIENTS)/bin/python' \
+		SONDE_TEST_TRITON='$(CURDIR)/$(CLIENTS)/bin/python' SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' \
+		go test -count=1 -run='StockClients|Grpcurl|Triton|InferencePage' ./inference ./internal/cli
+
 .PHONY: test-docs
-test-docs: deps grpcurl ## what docs/operations.md tells to type; needs curl, jq, sqlite3 and tshark
-	SONDE_TEST_REQUIRE=grpcurl,tshark SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
-		go test -count=1 -run='^TestOperations' ./internal/cli
+test-docs: deps grpcurl ## what docs/operations.md and docs/own-model.md tell to type; needs curl, jq, sqlite3, tshark, Debian's python3-torch and python3-onnx
+	SONDE_TEST_REQUIRE=grpcurl,tshark,torch SONDE_TEST_GRPCURL='$(CURDIR)/$(GRPCURL)' SONDE_TEST_TSHARK="$$(command -v tshark)" \
+		SONDE_TEST_TORCH=/usr/bin/python3 go test -count=1 -run='^TestO(perations|wnModel)' ./internal/cli
 
 LIVE := Live|LoseNothing|FollowTheirRows|SecondInstance|OwnUplink|Install
 .PHONY: test-live
@@ -121,6 +128,19 @@ COPIES ?= 50
 bench-e2e: build ## CAPTURE COPIES times through the whole way, beside ndpiReader and tshark
 	$(SCRIPTS)/bench-e2e.py '$(CAPTURE)' $(COPIES)
 
+BENCH_VENV := .cache/bench/venv
+.PHONY: bench-inference
+bench-inference: build $(BENCH_VENV)/pyvenv.cfg ## inference under load, beside a gRPC echo, ONNX Runtime alone, and Flask with PyTorch; five minutes
+	go build -o .cache/bin/bench-inference ./internal/cli/benchinference
+	./.cache/bin/bench-inference
+
+# PyTorch is Debian's python3-torch: PyPI has none for the CPU alone.
+$(BENCH_VENV)/pyvenv.cfg: internal/cli/benchinference/flask/requirements.txt
+	/usr/bin/python3 -c 'import torch' || echo 'bench-inference: no PyTorch (apt-get install python3-torch), Flask will be left out'
+	/usr/bin/python3 -m venv --system-site-packages $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --requirement $<
+	touch $@
+
 ##@ Contracts
 
 # Where generated code lives; nothing else is in these folders.
@@ -165,6 +185,14 @@ gen/java/target/plugins/protoc: gen/java/pom.xml
 	chmod +x $(@D)/*
 	touch $@
 
+.PHONY: inference-clients
+inference-clients: $(CLIENTS)/pyvenv.cfg ## install the clients of Triton and KServe, and a Triton, for tests
+
+$(CLIENTS)/pyvenv.cfg: inference/kserve/testdata/clients/requirements.txt
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
+	touch $@
+
 .PHONY: grpcurl
 grpcurl: $(GRPCURL) ## build grpcurl, which docs/operations.md speaks gRPC with
 
@@ -182,13 +210,17 @@ $(ETCD): internal/tools/etcd/go.mod internal/tools/etcd/go.sum
 
 ##@ Model
 
+# Without MODELS the model that ships is made anew; with it, the next version in a folder of models.
+MODELS ?=
+CORRECTIONS ?=
 .PHONY: train
-train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card
-	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train' >&2; exit 1; }
+train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card; CORRECTIONS=FILE, MODELS=FOLDER
+	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train [CORRECTIONS=corrections.jsonl] [MODELS=path/to/models]' >&2; exit 1; }
 	python3 -m venv .cache/training
 	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
-	./bin/sonde features --corpus '$(CORPUS)' --out .cache/features
-	.cache/training/bin/python inference/training/train.py --features .cache/features --corpus '$(CORPUS)' --out inference/models/sonde/1
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset $(if $(CORRECTIONS),--corrections '$(CORRECTIONS)')
+	out=$(if $(MODELS),$$($(SCRIPTS)/next-version.sh '$(MODELS)/sonde' inference/models/sonde),inference/models/sonde/1); \
+		.cache/training/bin/python inference/training/train.py --features .cache/dataset --corpus '$(CORPUS)' --out "$$out"
 
 LAB ?= .cache/lab-out
 .PHONY: lab

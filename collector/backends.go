@@ -28,6 +28,7 @@ const queueBytes = 64 << 20
 type results interface {
 	result.Store
 	result.Past
+	result.Corrections
 	result.Ledger
 }
 

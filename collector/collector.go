@@ -56,6 +56,7 @@ type Collector struct {
 	retention *result.Retention
 	relay     *dispatch.Relay
 	worker    *dispatch.Worker
+	again     *dispatch.Again
 	results   results
 	classify  *classify.Client
 	law       *law
@@ -132,7 +133,7 @@ func (d *Collector) open(ctx context.Context, reg *prometheus.Registry) (err err
 		return fmt.Errorf("--inference: %w", err)
 	}
 	d.closeLater(conn.Close)
-	d.classify = classify.New(conn, classify.Target{Model: c.Model}, d.log)
+	d.classify = classify.New(conn, classify.Target{Model: c.Model}, classify.Options{Stream: c.InferenceStream, Answers: func(classify.Target) { d.again.Look() }}, d.log)
 	d.wire(reg)
 	return d.openFollower(ctx, reg)
 }
@@ -143,9 +144,11 @@ func (d *Collector) wire(reg *prometheus.Registry) {
 	assembler := session.NewAssembler(d.sessions, d.walkers)
 	d.ingest = ingest.New(assembler, ingest.Options{Log: d.log, DrainGrace: min(4*time.Second, d.config.DrainTimeout*3/4)})
 	d.relay = dispatch.NewRelay(d.sessions, d.queue, d.log)
+	counts := dispatch.NewMetrics(reg, d.queue.Len)
+	d.again = dispatch.NewAgain(d.queue, d.results, d.log, counts)
 	d.worker = dispatch.NewWorker(dispatch.WorkerOptions{
 		Queue: d.queue, Classifier: d.classify, Results: d.results, Settler: d.sessions, Tail: hub, Walkers: d.walkers, Log: d.log,
-		Metrics: dispatch.NewMetrics(reg, d.queue.Len), DropPackets: func() bool { return !d.retention.KeepsPackets() },
+		Metrics: counts, DropPackets: func() bool { return !d.retention.KeepsPackets() },
 	})
 	d.retention = result.NewRetention(d.results, d.config.KeepResults, d.config.KeepPackets, d.log)
 	ledger := fleet.New(d.ingest, d.sessions, d.results)
@@ -162,7 +165,9 @@ func (d *Collector) wire(reg *prometheus.Registry) {
 	})
 	d.closeLater(func() error { d.server.Close(); d.ingest.Wait(); return nil })
 	d.ingest.Register(d.server)
-	queryv1.RegisterQueryServiceServer(d.server, query.New(d.results, hub))
+	queryv1.RegisterQueryServiceServer(d.server, query.New(query.Options{
+		Results: d.results, Corrections: d.results, Walkers: d.walkers, Hub: hub,
+	}))
 	ledger.Register(d.server)
 }
 
@@ -214,7 +219,7 @@ func (d *Collector) Run(ctx context.Context) error {
 	}
 	way := service.InOrder(
 		service.Func(func(ctx context.Context) error { return d.server.Run(ctx, d.listener) }),
-		d.sweeper, dispatch.Drain(d.idle, d.config.DrainTimeout, d.log), d.relay, d.worker, d.sessions,
+		d.sweeper, d.again, dispatch.Drain(d.idle, d.config.DrainTimeout, d.log), d.relay, d.worker, d.sessions,
 	)
 	// What stands beside the way of the data ends after it: certificates are needed to the last ack.
 	return service.Run(ctx, service.InOrder(way, service.Func(func(ctx context.Context) error {
@@ -231,9 +236,10 @@ const (
 	inferenceTimeout = 2 * time.Second
 )
 
-// watchInference keeps readiness in step with inference. It decides nothing else: the worker finds out by itself.
+// watchInference keeps readiness in step with inference, and has failed results tried again when it is back. The worker
+// finds out by itself.
 func (d *Collector) watchInference(ctx context.Context) error {
-	for last := ""; ; {
+	for last, away := "", true; ; {
 		wait := inferenceReady
 		asking, cancel := context.WithTimeout(ctx, inferenceTimeout)
 		err := d.classify.Ready(asking)
@@ -243,9 +249,12 @@ func (d *Collector) watchInference(ctx context.Context) error {
 			return nil
 		case err == nil:
 			d.ready.Set(partInference)
-			last = ""
+			if away {
+				d.again.Look()
+			}
+			last, away = "", false
 		default:
-			wait = inferenceUnready
+			wait, away = inferenceUnready, true
 			d.ready.Unset(partInference, "does not answer, or has no model that fits")
 			if err.Error() != last {
 				last = err.Error()

@@ -21,6 +21,8 @@ type Config struct {
 	Inference string // host:port
 	Model     string // name of the model that classifies
 
+	InferenceStream bool // requests go over one stream, where the server has them
+
 	Sessions string // URL of the session store
 	Queue    string // URL of the queue
 	Results  string // URL of the result store
@@ -44,7 +46,7 @@ type Config struct {
 // DefaultConfig returns what holds unless an operator says otherwise. Inference and the certificates have no default.
 func DefaultConfig() Config {
 	return Config{
-		Listen: ":7443", Model: "sonde",
+		Listen: ":7443", Model: "sonde", InferenceStream: true,
 		Sessions: "mem:", Queue: "mem:", Results: "sqlite:results.db",
 		KeepResults: 30 * 24 * time.Hour, KeepPackets: 24 * time.Hour,
 		HandOverDeadline: 10 * time.Second, SessionBytes: "256MiB", DrainTimeout: 10 * time.Second,
@@ -56,6 +58,7 @@ func DefaultConfig() Config {
 func (c *Config) RegisterFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "host:port to serve agents and operators on")
 	fs.StringVar(&c.Inference, "inference", c.Inference, "host:port of the inference service")
+	fs.BoolVar(&c.InferenceStream, "inference-stream", c.InferenceStream, "send requests over one ModelStreamInfer instead of a call each; where the server answers none, calls are made all the same")
 	fs.StringVar(&c.Model, "model", c.Model, "name of the model that classifies sessions")
 	fs.StringVar(&c.Sessions, "sessions", c.Sessions, "session store: mem:")
 	fs.StringVar(&c.Queue, "queue", c.Queue, "queue between session store and workers: mem:")

@@ -127,6 +127,9 @@ func (d *Collector) use(s settings) {
 	d.sessions.SetDeadline(s.deadline)
 	d.sessions.SetBytes(s.sessionBytes)
 	d.retention.Keep(s.keepResults, s.keepPackets)
-	d.classify.Use(s.target)
+	if s.target != d.classify.Target() {
+		d.classify.Use(s.target)
+		d.again.Look()
+	}
 	d.walkers.SetDefault(s.ports)
 }

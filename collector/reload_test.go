@@ -36,7 +36,8 @@ import (
 type models struct {
 	kservev2.UnimplementedGRPCInferenceServiceServer
 	mu      sync.Mutex
-	schemas map[string]string // by version
+	schemas map[string]string                                         // by version
+	refuse  func(version string, r *kservev2.ModelInferRequest) error // if set
 }
 
 func (m *models) set(version, schema string) {
@@ -74,6 +75,11 @@ func (m *models) ModelInfer(_ context.Context, r *kservev2.ModelInferRequest) (*
 	version, _, ok := m.find(r.GetModelName(), r.GetModelVersion())
 	if !ok {
 		return nil, rpc.NotFound("model", r.GetModelName())
+	}
+	if m.refuse != nil {
+		if err := m.refuse(version, r); err != nil {
+			return nil, err
+		}
 	}
 	rows := r.GetInputs()[0].GetShape()[0]
 	var probs []byte

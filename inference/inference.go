@@ -174,7 +174,7 @@ func (d *Daemon) openServer(reg prometheus.Registerer) {
 		Models: d.router, Predictor: d.router, Route: d.router.Route, Ready: func() bool { return d.ready.State().OK() }, Version: d.config.Version,
 		Workers: d.config.workers(), MaxQueueRows: d.config.queueRows(), MaxDelay: d.config.MaxDelay,
 	}, d.log).Register(d.server)
-	server.New(server.Options{Models: d.router, Predictor: d.router, Model: d.router.Model, Route: d.router.Route}).Register(d.server)
+	server.New(server.Options{Models: d.router, Predictor: d.router, Model: d.router.Model, Route: d.router.Route, Log: d.log}).Register(d.server)
 }
 
 // Addr is the address of the gRPC services, which tells the port of :0.

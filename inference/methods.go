@@ -3,6 +3,7 @@ package inference
 import (
 	kservev2 "sonde.example/gen/go/inference"
 	inferencev1 "sonde.example/gen/go/sonde/inference/v1"
+	"sonde.example/inference/kserve"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/rpc"
 )
@@ -15,7 +16,7 @@ func table() rpc.Table {
 	readers := []mtls.Role{mtls.RoleService, mtls.RoleOperator, mtls.RoleViewer}
 	callers := []mtls.Role{mtls.RoleService, mtls.RoleOperator}
 	operators := []mtls.Role{mtls.RoleOperator}
-	return rpc.Table{
+	methods := rpc.Table{
 		kservev2.GRPCInferenceService_ServerLive_FullMethodName:            anybody,
 		kservev2.GRPCInferenceService_ServerReady_FullMethodName:           anybody,
 		kservev2.GRPCInferenceService_ModelStatistics_FullMethodName:       anybody,
@@ -34,4 +35,8 @@ func table() rpc.Table {
 		inferencev1.ClassifierService_ClassifyStream_FullMethodName:        callers,
 		inferencev1.ClassifierService_Explain_FullMethodName:               operators,
 	}
+	for _, method := range kserve.LeftOut() {
+		methods[method] = callers
+	}
+	return methods
 }

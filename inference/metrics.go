@@ -60,6 +60,7 @@ type versionCollector struct {
 	daemon *Daemon
 
 	info, rows, queueRows, planned                           *prometheus.Desc
+	drift, unknown                                           *prometheus.Desc
 	success, failure, count, runs, pending                   *prometheus.Desc
 	requestTime, queueTime, inputTime, inferTime, outputTime *prometheus.Desc
 }
@@ -74,6 +75,8 @@ func newVersionCollector(d *Daemon) *versionCollector {
 		rows:        desc("sonde_inference_rows_total", "Rows that were run."),
 		planned:     prometheus.NewDesc("sonde_inference_planned_info", "1 for each version that is to serve, by its part: served (newest unless configured), shadow or canary.", []string{"model", "version", "part"}, nil),
 		queueRows:   prometheus.NewDesc("sonde_inference_queue_rows", "Rows in the queue.", nil, nil),
+		drift:       desc("sonde_inference_drift_psi", "How far traffic has moved from what a version was trained on, by feature, confidence, energy and class: the population stability index since it was loaded, 0 until it has seen 1000 sessions. Above 0.25 is much.", "feature"),
+		unknown:     desc("sonde_inference_unknown_ratio", "Share of sessions that a version with a reference has called unknown since it was loaded, 0 until it has seen 1000."),
 		success:     desc("nv_inference_request_success", "Requests that were answered."),
 		failure:     desc("nv_inference_request_failure", "Requests that failed, by reason.", "reason"),
 		count:       desc("nv_inference_count", "Rows that were run."),
@@ -90,7 +93,7 @@ func newVersionCollector(d *Daemon) *versionCollector {
 // Describe tells the names.
 func (c *versionCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.info, c.rows, c.queueRows, c.planned, c.success, c.failure, c.count, c.runs, c.pending,
+		c.info, c.rows, c.queueRows, c.planned, c.drift, c.unknown, c.success, c.failure, c.count, c.runs, c.pending,
 		c.requestTime, c.queueTime, c.inputTime, c.inferTime, c.outputTime,
 	} {
 		to <- d
@@ -109,6 +112,7 @@ func (c *versionCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, lease := range c.daemon.models.Loaded() {
 		info, s := lease.Info(), lease.Stats().Snapshot()
+		c.collectDrift(to, info, lease.Drift())
 		lease.Release()
 		name, version := info.Name, info.VersionString()
 		counter := func(d *prometheus.Desc, value float64, more ...string) {
@@ -130,4 +134,28 @@ func (c *versionCollector) Collect(to chan<- prometheus.Metric) {
 		micros(c.inferTime, s.Infer.Time)
 		micros(c.outputTime, s.Output.Time)
 	}
+}
+
+// driftRows is from how many rows on the drift is told: with fewer, chance alone gives an index that alarms (about bins
+// divided by rows).
+const driftRows = 1000
+
+func (c *versionCollector) collectDrift(to chan<- prometheus.Metric, info *serving.Info, d *serving.Drift) {
+	if d == nil {
+		return
+	}
+	r, enough := d.Report(), 1.0
+	if r.Rows < driftRows {
+		enough = 0
+	}
+	gauge := func(seen serving.Seen, feature string) {
+		to <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, enough*seen.PSI, info.Name, info.VersionString(), feature)
+	}
+	for i, f := range info.Reference.Features {
+		gauge(r.Features[i], f.Name)
+	}
+	gauge(r.Confidence, "confidence")
+	gauge(r.Energy, "energy")
+	gauge(r.Classes, "class")
+	to <- prometheus.MustNewConstMetric(c.unknown, prometheus.GaugeValue, enough*r.UnknownRate, info.Name, info.VersionString())
 }

@@ -43,9 +43,11 @@ const maxVersions = 16
 
 // Client classifies sessions. It may be used at the same time.
 type Client struct {
-	server kservev2.GRPCInferenceServiceClient
-	log    *slog.Logger
-	target atomic.Pointer[Target]
+	server  kservev2.GRPCInferenceServiceClient
+	streams *streams     // nil: every request is a call
+	answers func(Target) // nil: nobody wants to know
+	log     *slog.Logger
+	target  atomic.Pointer[Target]
 
 	buffers sync.Pool // of *buffers
 
@@ -72,12 +74,23 @@ type buffers struct {
 	bytes, series, meta []byte
 }
 
-// New returns a client for one model of the server at the other end of conn.
-func New(conn grpc.ClientConnInterface, target Target, log *slog.Logger) *Client {
+// Options say how a client asks. The zero value is sound.
+type Options struct {
+	// Stream sends requests over one stream a connection, where the server has them, instead of in a call each.
+	Stream bool
+	// Answers, if set, is told of each version when it answers for the first time. It must not wait.
+	Answers func(Target)
+}
+
+// New returns a client for one model of the server at the other end of conn. Streams end with conn.
+func New(conn grpc.ClientConnInterface, target Target, o Options, log *slog.Logger) *Client {
 	c := &Client{
-		server: kservev2.NewGRPCInferenceServiceClient(conn), log: log.With(telemetry.KeyComponent, "classify"),
+		server: kservev2.NewGRPCInferenceServiceClient(conn), answers: o.Answers, log: log.With(telemetry.KeyComponent, "classify"),
 		buffers:  sync.Pool{New: func() any { return &buffers{} }},
 		versions: map[Target]*label.Set{},
+	}
+	if o.Stream {
+		c.streams = &streams{server: c.server}
 	}
 	c.Use(target)
 	return c
@@ -115,7 +128,8 @@ func (c *Client) Prove(ctx context.Context, target Target) error {
 
 // Classify returns one classification for each session, in order, without the number of packets that each rests on. A
 // permanent error (retry.Permanent) says that the server has a model that fits, took the request, and these sessions
-// cannot be classified; any other that the server is away, busy, or has no model that fits.
+// cannot be classified; any other that the server is away, busy, or has no model that fits. One that is
+// context.DeadlineExceeded says that there was no answer within two seconds.
 func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*flowv1.Classification, error) {
 	b, _ := c.buffers.Get().(*buffers)
 	defer c.buffers.Put(b)
@@ -129,7 +143,7 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 		}
 	}
 	target := c.Target()
-	response, err := c.server.ModelInfer(ctx, b.request(target, len(sessions)))
+	response, err := c.infer(ctx, b.request(target, len(sessions)))
 	if err != nil {
 		return nil, c.outcome(ctx, err)
 	}
@@ -152,6 +166,28 @@ func (c *Client) Classify(ctx context.Context, sessions []*feature.Session) ([]*
 	return classifications, nil
 }
 
+// infer asks over a stream, and by a call when there is none or it gives no answer: what failed on a stream has no code,
+// and a call's tells what to do.
+func (c *Client) infer(ctx context.Context, r *kservev2.ModelInferRequest) (*kservev2.ModelInferResponse, error) {
+	if c.streams == nil || !c.streams.usable() {
+		return c.server.ModelInfer(ctx, r)
+	}
+	response, fruitless, streamed := c.streams.infer(ctx, r)
+	if streamed == nil {
+		return response, nil
+	}
+	err := streamed
+	if ctx.Err() == nil {
+		r.Id, r.Parameters = "", nil
+		response, err = c.server.ModelInfer(ctx, r)
+	}
+	if fruitless && (err == nil || ctx.Err() != nil) {
+		c.streams.avoid()
+		c.log.Info("the server answers no streams, asking by calls", telemetry.KeyError, streamed, telemetry.KeyDuration, callsFor)
+	}
+	return response, err
+}
+
 // Ready tells whether the server has a model that fits. It asks the server.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := c.ask(ctx, c.Target())
@@ -167,6 +203,8 @@ func (c *Client) outcome(ctx context.Context, err error) error {
 			return fmt.Errorf("%w; %w", err, unready)
 		}
 		return retry.Permanent(err)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	if wait, ok := rpc.RetryDelay(err); ok {
 		return retry.After(err, wait)
@@ -206,6 +244,9 @@ func (c *Client) labels(ctx context.Context, answered Target) (*label.Set, error
 		clear(c.versions)
 	}
 	c.versions[answered] = set
+	if c.answers != nil {
+		c.answers(answered)
+	}
 	return set, nil
 }
 

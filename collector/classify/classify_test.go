@@ -42,10 +42,13 @@ type server struct {
 	version    atomic.Value // string
 	infers     atomic.Int64
 	metadatas  atomic.Int64
+	streams    atomic.Int64 // opened
+	streamed   atomic.Int64 // requests that came on one
 	properties func(version string) map[string]string
 	config     func() (*kservev2.ModelConfigResponse, error)
-	infer      func(ctx context.Context, r *kservev2.ModelInferRequest) error // before the answer
-	change     func(*kservev2.ModelInferResponse)                             // the answer
+	infer      func(ctx context.Context, r *kservev2.ModelInferRequest) error   // before the answer
+	change     func(*kservev2.ModelInferResponse)                               // the answer
+	stream     func(kservev2.GRPCInferenceService_ModelStreamInferServer) error // nil: what a server does
 }
 
 func newServer() *server {
@@ -118,8 +121,26 @@ func raw(values ...float32) []byte {
 	return out
 }
 
-// connect starts a server with mutual TLS, in memory, and returns a client for its model. stop ends the server.
+// connect starts a server with mutual TLS, in memory, and returns a client for its model that makes calls. stop ends the
+// server.
 func connect(t testing.TB, s *server) (client *classify.Client, stop func()) {
+	t.Helper()
+	return connectWith(t, s, classify.Options{})
+}
+
+func connectWith(t testing.TB, s *server, options classify.Options) (client *classify.Client, stop func()) {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	dial := func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	return connectVia(t, s, listener, dial, options)
+}
+
+// ways are those in which a client asks, each of which has to end the same.
+func ways() map[string]classify.Options {
+	return map[string]classify.Options{"call": {}, "stream": {Stream: true}}
+}
+
+func connectVia(t testing.TB, s kservev2.GRPCInferenceServiceServer, listener net.Listener, dial func(context.Context, string) (net.Conn, error), options classify.Options) (client *classify.Client, stop func()) {
 	t.Helper()
 	certificates := testenv.Source(t, testenv.Certificates(t).Service)
 	table := rpc.Table{}
@@ -134,7 +155,6 @@ func connect(t testing.TB, s *server) (client *classify.Client, stop func()) {
 		Table: table,
 	})
 	kservev2.RegisterGRPCInferenceServiceServer(house, s)
-	listener := bufconn.Listen(1 << 20)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ran := make(chan error, 1)
 	go func() { ran <- house.Run(ctx, listener) }()
@@ -146,7 +166,7 @@ func connect(t testing.TB, s *server) (client *classify.Client, stop func()) {
 	})
 	conn, err := rpc.Dial("localhost:8001", rpc.DialOptions{
 		Certificates: certificates,
-		Dialer:       func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) },
+		Dialer:       dial,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +177,7 @@ func connect(t testing.TB, s *server) (client *classify.Client, stop func()) {
 		}
 		stop()
 	})
-	return classify.New(conn, classify.Target{Model: "sessions"}, testenv.Log(t)), stop
+	return classify.New(conn, classify.Target{Model: "sessions"}, options, testenv.Log(t)), stop
 }
 
 func sessions(t testing.TB, n int) []*feature.Session {
@@ -294,16 +314,21 @@ func TestClassifyTellsErrorsApart(t *testing.T) {
 		"bug":                  {status.Error(codes.Internal, "the model failed"), true, 0},
 		"another server's bug": {errors.New("has no status"), true, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newServer()
-			s.infer = func(context.Context, *kservev2.ModelInferRequest) error { return c.err }
-			client, _ := connect(t, s)
-			_, err := client.Classify(t.Context(), sessions(t, 2))
-			asked, _ := retry.Asked(err)
-			if err == nil || retry.IsPermanent(err) != c.permanent || asked != c.asked {
-				t.Errorf("Classify = %v, permanent: %v, asks to wait %v; want permanent: %v, wait %v", err, retry.IsPermanent(err), asked, c.permanent, c.asked)
-			}
-		})
+		for way, options := range ways() {
+			t.Run(name+" by "+way, func(t *testing.T) {
+				s := newServer()
+				s.infer = func(context.Context, *kservev2.ModelInferRequest) error { return c.err }
+				client, _ := connectWith(t, s, options)
+				_, err := client.Classify(t.Context(), sessions(t, 2))
+				asked, _ := retry.Asked(err)
+				if err == nil || retry.IsPermanent(err) != c.permanent || asked != c.asked {
+					t.Errorf("Classify = %v, permanent: %v, asks to wait %v; want permanent: %v, wait %v", err, retry.IsPermanent(err), asked, c.permanent, c.asked)
+				}
+				if late := errors.Is(err, context.DeadlineExceeded); late != (name == "time ran out") {
+					t.Errorf("Classify = %v, which is late: %v", err, late)
+				}
+			})
+		}
 	}
 }
 
@@ -402,16 +427,22 @@ func TestClassifyReadsLabelsFromTheConfiguration(t *testing.T) {
 }
 
 func TestClassifyGivesUpInTime(t *testing.T) {
+	for way, options := range ways() {
+		t.Run(way, func(t *testing.T) { givesUpInTime(t, options) })
+	}
+}
+
+func givesUpInTime(t *testing.T, options classify.Options) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.infer = func(ctx context.Context, _ *kservev2.ModelInferRequest) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		client, stop := connect(t, s)
+		client, stop := connectWith(t, s, options)
 		begin := time.Now()
 		_, err := client.Classify(t.Context(), sessions(t, 2))
-		if status.Code(err) != codes.DeadlineExceeded || retry.IsPermanent(err) {
+		if !errors.Is(err, context.DeadlineExceeded) || status.Code(err) != codes.DeadlineExceeded || retry.IsPermanent(err) {
 			t.Errorf("Classify = %v, want that the time ran out", err)
 		}
 		if took := time.Since(begin); took < time.Second || took > 5*time.Second {
@@ -430,33 +461,20 @@ func TestClassifyGivesUpInTime(t *testing.T) {
 }
 
 func TestClassifyManyAtOnce(t *testing.T) {
-	client, _ := connect(t, newServer())
-	var wg sync.WaitGroup
-	for n := range 8 {
-		wg.Go(func() {
-			input := sessions(t, n+1)
-			for range 5 {
-				answers, err := client.Classify(t.Context(), input)
-				if err != nil || len(answers) != n+1 {
-					t.Errorf("Classify of %d sessions = %d answers, %v", n+1, len(answers), err)
+	for _, options := range ways() {
+		client, _ := connectWith(t, newServer(), options)
+		var wg sync.WaitGroup
+		for n := range 8 {
+			wg.Go(func() {
+				input := sessions(t, n+1)
+				for range 5 {
+					answers, err := client.Classify(t.Context(), input)
+					if err != nil || len(answers) != n+1 {
+						t.Errorf("Classify of %d sessions = %d answers, %v", n+1, len(answers), err)
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// BenchmarkClassify asks for a micro-batch, features and mutual TLS included.
-func BenchmarkClassify(b *testing.B) {
-	const rows = 64
-	client, _ := connect(b, newServer())
-	input := sessions(b, rows)
-	b.SetBytes(rows * (feature.ByteColumns + 4*feature.SeriesColumns + 4*feature.MetaColumns))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := client.Classify(b.Context(), input); err != nil {
-			b.Fatal(err)
+			})
 		}
+		wg.Wait()
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/rows, "us/session")
 }

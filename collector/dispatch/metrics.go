@@ -16,6 +16,7 @@ type Metrics struct {
 	seconds  prometheus.Histogram
 	pauses   prometheus.Counter
 	rejected prometheus.Counter
+	retried  prometheus.Counter
 }
 
 // NewMetrics registers the worker's metrics, and, unless it is nil, what length tells of the queue, in messages and bytes;
@@ -41,13 +42,17 @@ func NewMetrics(reg prometheus.Registerer, length func() (messages, bytes int)) 
 			Name: "sonde_collector_rejected_hand_overs_total",
 			Help: "Hand-overs that failed by themselves and were sent back to the queue.",
 		}),
+		retried: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sonde_collector_retried_results_total",
+			Help: "Failed results whose sessions were put into the queue once more, for a new model, after inference was away, or each hour.",
+		}),
 	}
 	for _, state := range []queryv1.ResultState{
 		queryv1.ResultState_RESULT_STATE_CLASSIFIED, queryv1.ResultState_RESULT_STATE_COUNTED, queryv1.ResultState_RESULT_STATE_FAILED,
 	} {
 		m.results[state] = results.WithLabelValues(strings.ToLower(strings.TrimPrefix(state.String(), "RESULT_STATE_")))
 	}
-	reg.MustRegister(results, m.seconds, m.pauses, m.rejected)
+	reg.MustRegister(results, m.seconds, m.pauses, m.rejected, m.retried)
 	if length != nil {
 		reg.MustRegister(
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -83,6 +88,12 @@ func (m *Metrics) store(results []*queryv1.Result, sessions []*flowv1.Session, n
 func (m *Metrics) reject(count int) {
 	if m != nil && count > 0 {
 		m.rejected.Add(float64(count))
+	}
+}
+
+func (m *Metrics) again(count int) {
+	if m != nil {
+		m.retried.Add(float64(count))
 	}
 }
 

@@ -41,7 +41,8 @@ const (
 // Classifier says what sessions are; classify.Client fits it.
 type Classifier interface {
 	// Classify returns one classification for each session, in order. A permanent error (retry.Permanent) says that these
-	// sessions cannot be classified; any other that inference is away or has too much to do.
+	// sessions cannot be classified; any other that inference is away or has too much to do. One that is
+	// context.DeadlineExceeded says that there was no answer in time, which may be either's fault.
 	Classify(ctx context.Context, sessions []*feature.Session) ([]*flowv1.Classification, error)
 }
 
@@ -186,8 +187,8 @@ func (w *Worker) open(b *batch, items []item, messages []Message) {
 	}
 }
 
-// classify fills in entries. Items that fail together though inference is there are tried in halves, so that one bad
-// session fails no other.
+// classify fills in entries. Items that fail together, or find no end, though inference is there are tried in halves, so that
+// one bad session fails no other.
 func (w *Worker) classify(ctx context.Context, items []*item) {
 	if len(items) == 0 {
 		return
@@ -199,6 +200,9 @@ func (w *Worker) classify(ctx context.Context, items []*item) {
 	var answers []*flowv1.Classification
 	err := retry.Do(ctx, w.policy("inference does not answer, nothing is lost meanwhile"), func(ctx context.Context) (err error) {
 		answers, err = w.classifier.Classify(ctx, sessions)
+		if errors.Is(err, context.DeadlineExceeded) && w.answers(ctx) {
+			return retry.Permanent(err)
+		}
 		return err
 	})
 	switch {
@@ -214,6 +218,13 @@ func (w *Worker) classify(ctx context.Context, items []*item) {
 	default:
 		w.fail(items[0], err)
 	}
+}
+
+// answers tells whether inference classifies a session of no packets, when it has had no answer for others: then it is they
+// who take too long. While it is away or overloaded, it does not.
+func (w *Worker) answers(ctx context.Context) bool {
+	_, err := w.classifier.Classify(ctx, []*feature.Session{{}})
+	return err == nil && ctx.Err() == nil
 }
 
 func (w *Worker) entry(it *item, c *flowv1.Classification) *record.Entry {

@@ -106,7 +106,7 @@ func TestWorkerWaitsForInference(t *testing.T) {
 				}
 				w.metric("sonde_collector_rejected_hand_overs_total", "", 0)
 				w.metric("sonde_collector_stored_results_total", "state=classified", 1200)
-				if len(w.calls) < 10 || len(w.calls) > 400 {
+				if len(w.calls) < 10 || len(w.calls) > 800 { // half of them ask whether it answers at all
 					t.Errorf("inference was asked %d times in a minute", len(w.calls))
 				}
 			})
@@ -153,6 +153,71 @@ func TestOnePoisonSessionFailsAlone(t *testing.T) {
 		w.metric("sonde_collector_rejected_hand_overs_total", "", 5)
 		w.metric("sonde_collector_stored_results_total", "state=failed", 1)
 		w.metric("sonde_collector_stored_results_total", "state=classified", 63)
+	})
+}
+
+// One session over which inference never comes to an end holds up the others for seconds, and then fails alone.
+func TestOneSessionWithoutAnEndFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const poison = "session-17"
+		w := newWorld(t, nil)
+		begun := time.Now()
+		var last time.Duration // of an answer to the others
+		w.classify = func(ctx context.Context, ids []string) error {
+			if slices.Contains(ids, poison) {
+				if err := retry.Sleep(ctx, 2*time.Second); err != nil {
+					return err
+				}
+				return fmt.Errorf("call: %w", context.DeadlineExceeded)
+			}
+			last = max(last, time.Since(begun))
+			return nil
+		}
+		all := ids(64)
+		w.publish(sessions(all)...)
+		w.run(time.Minute)
+		for _, id := range all {
+			e := w.stored[id]
+			switch {
+			case e == nil:
+				t.Errorf("%s has no result", id)
+			case id == poison:
+				if e.Result.GetState() != queryv1.ResultState_RESULT_STATE_FAILED || !strings.Contains(e.Result.GetFailure(), "deadline") || e.Head == nil {
+					t.Errorf("result of the poison is %v", e.Result)
+				}
+			case e.Result.GetClassification().GetLabel() != "label of "+id:
+				t.Errorf("result of %s is %v", id, e.Result)
+			}
+		}
+		w.metric("sonde_collector_rejected_hand_overs_total", "", 5)
+		w.metric("sonde_collector_stored_results_total", "state=failed", 1)
+		if last > 30*time.Second { // seven halvings, and six deliveries in which nobody else is
+			t.Errorf("the others waited for %v", last)
+		}
+	})
+}
+
+// While inference answers nothing at all in time, no session is blamed.
+func TestNobodyIsBlamedWhileInferenceHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		back := time.Now().Add(time.Hour)
+		w.classify = func(ctx context.Context, _ []string) error {
+			if time.Now().After(back) {
+				return nil
+			}
+			if err := retry.Sleep(ctx, 2*time.Second); err != nil {
+				return err
+			}
+			return context.DeadlineExceeded
+		}
+		w.publish(sessions(ids(100))...)
+		if err := w.queue.Publish(t.Context(), dispatch.Message{Session: session("suspect"), DeliveryCount: 5}); err != nil {
+			t.Fatal(err)
+		}
+		w.run(2 * time.Hour)
+		w.metric("sonde_collector_rejected_hand_overs_total", "", 0)
+		w.metric("sonde_collector_stored_results_total", "state=classified", 101)
 	})
 }
 

@@ -1,9 +1,10 @@
 // Package query serves what was stored: pages of results, one result, a live tail, and the packets of one session as a
-// pcapng file. It reads the result store and never waits for the way of the data: the tail is fed by the worker after each
+// pcapng file; and it takes down what people say that sessions really were, for the next model to learn from. It reads the result store and never waits for the way of the data: the tail is fed by the worker after each
 // commit, and a reader that is too slow loses results, is told how many, and can fetch them by ListResults.
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -12,6 +13,7 @@ import (
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 
+	"sonde.example/internal/packet"
 	"sonde.example/internal/record"
 	"sonde.example/internal/rpc"
 )
@@ -31,13 +33,31 @@ type Results interface {
 // Service is the QueryService.
 type Service struct {
 	queryv1.UnimplementedQueryServiceServer
-	results Results
-	hub     *Hub
+	results        Results
+	corrections    Corrections
+	maxCorrections int
+	walkers        *packet.Walkers
+	hub            *Hub
+}
+
+// Options say what the service works with.
+type Options struct {
+	Results     Results
+	Corrections Corrections
+	// MaxCorrections bounds how many corrections are stored; zero means DefaultMaxCorrections.
+	MaxCorrections int
+	// Walkers read the heads of sessions that are labelled.
+	Walkers *packet.Walkers
+	// Hub is told of results by the worker, and of labels by the service.
+	Hub *Hub
 }
 
 // New returns the service.
-func New(results Results, hub *Hub) *Service {
-	return &Service{results: results, hub: hub}
+func New(o Options) *Service {
+	return &Service{
+		results: o.Results, corrections: o.Corrections, maxCorrections: cmp.Or(o.MaxCorrections, DefaultMaxCorrections),
+		walkers: o.Walkers, hub: o.Hub,
+	}
 }
 
 // ListResults pages through results.
@@ -46,19 +66,13 @@ func (s *Service) ListResults(ctx context.Context, r *queryv1.ListResultsRequest
 	if err != nil {
 		return nil, err
 	}
-	size := int(r.GetPageSize())
-	switch {
-	case size == 0:
-		size = defaultPageSize
-	case size < 0 || size > maxPageSize:
-		return nil, rpc.InvalidArgument("page_size", "%d is not within 1 and %d", size, maxPageSize)
-	}
-	results, next, err := s.results.List(ctx, filter, size, r.GetPageToken())
-	if errors.Is(err, record.ErrPageToken) {
-		return nil, rpc.InvalidArgument("page_token", "not one that ListResults gave")
-	}
+	size, err := pageSize(r.GetPageSize())
 	if err != nil {
 		return nil, err
+	}
+	results, next, err := s.results.List(ctx, filter, size, r.GetPageToken())
+	if err != nil {
+		return nil, pageError(err, "ListResults")
 	}
 	return &queryv1.ListResultsResponse{Results: results, NextPageToken: next}, nil
 }
@@ -130,6 +144,24 @@ func send(stream grpc.ServerStreamingServer[queryv1.WatchResultsResponse], w *wa
 		return nil
 	}
 	return stream.Send(&queryv1.WatchResultsResponse{Missed: missed})
+}
+
+// pageSize is the size that a request asks for.
+func pageSize(wanted int32) (int, error) {
+	switch {
+	case wanted == 0:
+		return defaultPageSize, nil
+	case wanted < 0 || wanted > maxPageSize:
+		return 0, rpc.InvalidArgument("page_size", "%d is not within 1 and %d", wanted, maxPageSize)
+	}
+	return int(wanted), nil
+}
+
+func pageError(err error, method string) error {
+	if errors.Is(err, record.ErrPageToken) {
+		return rpc.InvalidArgument("page_token", "not one that %s gave", method)
+	}
+	return err
 }
 
 func parse(text string) (record.Filter, error) {

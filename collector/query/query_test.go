@@ -62,9 +62,13 @@ func open(t *testing.T) *house {
 			queryv1.QueryService_GetResult_FullMethodName:         everyone,
 			queryv1.QueryService_WatchResults_FullMethodName:      everyone,
 			queryv1.QueryService_GetSessionPackets_FullMethodName: {mtls.RoleOperator},
+			queryv1.QueryService_LabelSession_FullMethodName:      {mtls.RoleOperator},
+			queryv1.QueryService_ListCorrections_FullMethodName:   {mtls.RoleOperator},
 		},
 	})
-	queryv1.RegisterQueryServiceServer(server, query.New(store, h.hub))
+	queryv1.RegisterQueryServiceServer(server, query.New(query.Options{
+		Results: store, Corrections: store, MaxCorrections: maxCorrections, Walkers: packet.NewWalkers(packet.DefaultOptions()), Hub: h.hub,
+	}))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(ctx, h.listener) }()

@@ -1,5 +1,5 @@
 // Package result keeps what became of every session: one result a session, the head it rests on for as long as retention
-// says, and each lane's side of the ledger.
+// says, what people said that sessions really were, and each lane's side of the ledger.
 //
 // Results come from the workers, one micro-batch a Put, more than once if need be: a result has two parts, the
 // classification (with its head) and the counts, and each is replaced only by its own greater number, so that writing
@@ -57,4 +57,21 @@ type Ledger interface {
 	// Ledger returns the entries of the agent, of all agents when it is empty, by agent, epoch and lane.
 	// stored_sessions and stored_packets are what the results table holds.
 	Ledger(ctx context.Context, agent string) ([]*fleetv1.LedgerEntry, error)
+}
+
+// Corrections keeps what people said that sessions really were. A correction outlives the result of its session, and goes
+// only when it is removed. All methods may be called at the same time.
+type Corrections interface {
+	// Correct stores a correction in the place of the one before of its session, and sets the corrected label of the
+	// result, which it returns as it stands now: nil when the store has none any more. record.ErrFull when there are that
+	// many corrections of other sessions already. An error leaves everything as it was.
+	Correct(ctx context.Context, c *queryv1.Correction, most int) (*queryv1.Result, error)
+	// Uncorrect removes a correction and the result's corrected label, and returns the result as Correct does.
+	// record.ErrNotFound when there is no correction.
+	Uncorrect(ctx context.Context, sessionID string) (*queryv1.Result, error)
+	// Correction returns one; record.ErrNotFound when there is none.
+	Correction(ctx context.Context, sessionID string) (*queryv1.Correction, error)
+	// Corrections returns up to pageSize, those that were stored first first; an empty token begins and ends the list. A
+	// token that no list gave is record.ErrPageToken.
+	Corrections(ctx context.Context, pageSize int, pageToken string) ([]*queryv1.Correction, string, error)
 }

@@ -6,8 +6,10 @@
 // its own runner of every model. A worker that is free takes the oldest request at
 // once (or, if a delay is set, when that is over) and with it whatever else waits
 // for the same version, up to one run; so batches grow by themselves when there is
-// much to do and nobody waits when there is little. A request of BypassRows or
-// more runs alone, straight from its own memory. Interactive requests go before
+// much to do and nobody waits when there is little. When nothing waits and a worker
+// is free, the caller's own goroutine runs the request: to hand it over and back
+// costs more than one row does. A request of BypassRows or more runs alone,
+// straight from its own memory. Interactive requests go before
 // bulk ones. A request whose caller has left, or that has waited longer than it
 // wanted to, is dropped before it is run; one that does not fit is refused at
 // once, with serving.ErrFull. When the batcher ends it takes no more and runs what
@@ -58,8 +60,9 @@ type Batcher struct {
 	mu       sync.Mutex // guards what follows
 	more     sync.Cond  // signalled when there is something to look at
 	queues   [serving.PriorityLevels]list
-	rows     int // in the queues
-	requests int // in the queues
+	idle     []*worker // run nothing; none before Run
+	rows     int       // in the queues
+	requests int       // in the queues
 	closed   bool
 }
 
@@ -87,17 +90,31 @@ func (b *Batcher) Waiting() (requests, rows int) {
 func (b *Batcher) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, b.close)
 	defer stop()
-	var workers errgroup.Group
+	var dispatchers errgroup.Group
 	for n := range b.opts.Workers {
-		workers.Go(func() error {
-			w := worker{batcher: b, number: n}
-			for w.take() {
+		b.rest(&worker{batcher: b, number: n})
+		dispatchers.Go(func() error {
+			for w := b.take(); w != nil; w = b.take() {
 				w.run(context.WithoutCancel(ctx))
+				b.rest(w)
 			}
 			return nil
 		})
 	}
-	return workers.Wait()
+	return dispatchers.Wait()
+}
+
+// rest takes back a worker that has run what it had.
+func (b *Batcher) rest(w *worker) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle = append(b.idle, w)
+	switch {
+	case b.closed:
+		b.more.Broadcast() // it may be the last
+	case b.requests > 0:
+		b.more.Signal()
+	}
 }
 
 func (b *Batcher) close() {
@@ -128,8 +145,14 @@ func (b *Batcher) Predict(ctx context.Context, lease serving.Lease, in *serving.
 	if o.Priority != serving.PriorityInteractive {
 		j.queue = 1
 	}
-	if err := b.enqueue(j); err != nil {
+	w, err := b.enqueue(j)
+	if err != nil {
 		return j.fail(serving.Rejected, err)
+	}
+	if w != nil {
+		w.run(context.WithoutCancel(ctx))
+		b.rest(w)
+		return <-j.done
 	}
 	select {
 	case err := <-j.done:
@@ -142,21 +165,36 @@ func (b *Batcher) Predict(ctx context.Context, lease serving.Lease, in *serving.
 	return j.expired()
 }
 
-func (b *Batcher) enqueue(j *job) error {
+// enqueue puts a job into the queue, or gives it to a worker that the caller is to
+// run.
+func (b *Batcher) enqueue(j *job) (*worker, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return serving.ErrClosed
+		return nil, serving.ErrClosed
+	}
+	if b.requests == 0 && len(b.idle) > 0 && (b.opts.MaxDelay == 0 || j.in.Rows >= BypassRows) {
+		w := b.wake()
+		w.jobs, w.rows = append(w.jobs[:0], j), j.in.Rows
+		return w, nil
 	}
 	if b.rows+j.in.Rows > b.opts.MaxQueueRows {
-		return fmt.Errorf("%w: %d rows wait, %d more do not fit into %d", serving.ErrFull, b.rows, j.in.Rows, b.opts.MaxQueueRows)
+		return nil, fmt.Errorf("%w: %d rows wait, %d more do not fit into %d", serving.ErrFull, b.rows, j.in.Rows, b.opts.MaxQueueRows)
 	}
 	b.queues[j.queue].push(j)
 	b.rows += j.in.Rows
 	b.requests++
 	j.lease.Stats().Wait(1)
 	b.more.Signal()
-	return nil
+	return nil, nil
+}
+
+// wake takes an idle worker. There is one, and the lock is held.
+func (b *Batcher) wake() *worker {
+	last := len(b.idle) - 1
+	w := b.idle[last]
+	b.idle = b.idle[:last]
+	return w
 }
 
 // withdraw takes a job out of the queue; false if a worker has it already.

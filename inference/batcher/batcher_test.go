@@ -389,6 +389,32 @@ func TestTheEndRunsWhatWaits(t *testing.T) {
 	})
 }
 
+func TestTheEndWaitsForWhatACallerRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := batcher.New(batcher.Options{Workers: 1})
+		h := open(t, batcher.Options{}, true) // for its model
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(ctx) }()
+		synctest.Wait()
+		in, out := modeltest.Rows(h.lease.Info(), 2, 1), serving.NewOutputs(h.lease.Info(), 2)
+		done := make(chan error, 1)
+		go func() { done <- b.Predict(t.Context(), h.lease, in, out, serving.CallOptions{}) }()
+		synctest.Wait() // it runs
+		cancel()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("Run has returned while a request was run")
+		default:
+		}
+		h.gate <- nil
+		if err := errors.Join(<-done, <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestManyAtOnceGetTheirOwnAnswers(t *testing.T) {
 	h := open(t, batcher.Options{Workers: 2}, false)
 	go func() {

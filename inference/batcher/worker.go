@@ -8,8 +8,8 @@ import (
 	"sonde.example/internal/serving"
 )
 
-// worker takes what belongs together out of the queue and runs it. Its memory
-// for gathered rows is made once and grows to the largest model.
+// worker runs what belongs together. Whoever took it has it alone. Its memory for
+// gathered rows is made once and grows to the largest model.
 type worker struct {
 	batcher *Batcher
 	number  int
@@ -18,39 +18,39 @@ type worker struct {
 	in, out [][]byte
 }
 
-// take waits until there is something to run, and takes it; false when the
-// batcher is closed and empty.
-func (w *worker) take() bool {
-	b := w.batcher
+// take waits until there is something to run and a worker to run it, and returns
+// the worker with it; nil when the batcher is closed, empty, and runs nothing more.
+func (b *Batcher) take() *worker {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
-		w.jobs, w.rows = w.jobs[:0], 0
 		first := b.queues[0].first
 		if first == nil {
 			first = b.queues[1].first
 		}
-		if first == nil {
-			if b.closed {
-				return false
-			}
+		if first == nil && b.closed && len(b.idle) == b.opts.Workers {
+			return nil
+		}
+		if first == nil || len(b.idle) == 0 {
 			b.more.Wait()
 			continue
 		}
 		if left := b.opts.MaxDelay - time.Since(first.arrived); left > 0 && !b.closed &&
 			first.in.Rows < BypassRows && b.rows < serving.MaxRunRows {
 			if first = b.large(); first == nil {
-				w.pause(left)
+				b.pause(left)
 				continue
 			}
 		}
+		w := b.wake()
 		w.gather(first)
 		if b.requests > 0 {
 			b.more.Signal() // for another worker
 		}
 		if len(w.jobs) > 0 {
-			return true
+			return w
 		}
+		b.idle = append(b.idle, w)
 	}
 }
 
@@ -67,8 +67,7 @@ func (b *Batcher) large() *job {
 }
 
 // pause waits for news, or for the delay to be over. The lock is held.
-func (w *worker) pause(left time.Duration) {
-	b := w.batcher
+func (b *Batcher) pause(left time.Duration) {
 	timer := time.AfterFunc(left, func() {
 		b.mu.Lock() // so that it cannot fall between looking and waiting
 		defer b.mu.Unlock()
@@ -81,6 +80,7 @@ func (w *worker) pause(left time.Duration) {
 // gather takes the first job and, unless it is large, what else there is of the
 // same version and fits into the run. The lock is held.
 func (w *worker) gather(first *job) {
+	w.jobs, w.rows = w.jobs[:0], 0
 	w.pick(first)
 	if len(w.jobs) == 0 || w.rows >= BypassRows && len(w.jobs) == 1 {
 		return
@@ -152,7 +152,8 @@ func (w *worker) together(ctx context.Context) (serving.Run, error) {
 	}
 	out := &serving.Outputs{Data: grow(&w.out, len(info.Outputs))}
 	for i := range info.Outputs {
-		out.Data[i] = slices.Grow(out.Data[i][:0], w.rows*info.Outputs[i].RowBytes())[:w.rows*info.Outputs[i].RowBytes()]
+		n := w.rows * info.Outputs[i].RowBytes()
+		out.Data[i] = slices.Grow(out.Data[i][:0], max(n, 1))[:n] // never nil, which would be an output that nobody wants
 	}
 	gathered := time.Now()
 	if err := lease.Runner(w.number).Run(ctx, in, out); err != nil {
@@ -162,9 +163,13 @@ func (w *worker) together(ctx context.Context) (serving.Run, error) {
 	for i := range info.Outputs {
 		data := out.Data[i]
 		for _, j := range w.jobs {
-			n := j.in.Rows * info.Outputs[i].RowBytes()
-			copy(j.out.Data[i], data[:n]) // nothing, if this output is not wanted
-			data = data[n:]
+			var own []byte
+			own, data = info.Outputs[i].Cut(data, j.in.Rows)
+			if info.Outputs[i].Type == serving.Bytes && j.out.Data[i] != nil {
+				j.out.Data[i] = append(j.out.Data[i][:0], own...)
+			} else {
+				copy(j.out.Data[i], own) // nothing, if this output is not wanted
+			}
 		}
 	}
 	ended := time.Now()

@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -15,13 +16,15 @@ import (
 // request must stay as it is until the rows were run.
 func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs, error) {
 	inputs, raw := r.GetInputs(), r.GetRawInputContents()
-	if len(inputs) != len(info.Inputs) {
-		return nil, rpc.InvalidArgument("inputs", "model %q has %d inputs, %d came", info.Name, len(info.Inputs), len(inputs))
+	for n, tensor := range inputs { // first, for such a tensor has no raw contents
+		if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
+			return nil, rpc.InvalidArgument(fmt.Sprintf("inputs[%d].parameters", n), "input %q: shared memory is not supported", tensor.GetName())
+		}
 	}
 	if len(raw) > 0 && len(raw) != len(inputs) {
 		return nil, rpc.InvalidArgument("raw_input_contents", "%d entries for %d inputs", len(raw), len(inputs))
 	}
-	in := &serving.Inputs{Data: make([][]byte, len(inputs))}
+	in := &serving.Inputs{Data: make([][]byte, len(info.Inputs))}
 	for n, tensor := range inputs {
 		field := func(name string) string { return fmt.Sprintf("inputs[%d].%s", n, name) }
 		i := info.Input(tensor.GetName())
@@ -41,31 +44,62 @@ func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs,
 		}
 		in.Rows = rows
 		if len(raw) > 0 {
-			if !emptyContents(tensor.GetContents()) {
-				return nil, rpc.InvalidArgument(field("contents"), "contents must not be specified for input %q when raw_input_contents is used", form.Name)
-			}
-			if want := rows * form.RowBytes(); len(raw[n]) != want {
-				return nil, rpc.InvalidArgument(fmt.Sprintf("raw_input_contents[%d]", n), "input %q of %s %v needs %d bytes, %d came",
-					form.Name, form.Type, form.ShapeOf(rows), want, len(raw[n]))
-			}
-			if at := slices.IndexFunc(raw[n], func(b byte) bool { return b > 1 }); form.Type == serving.Bool && at >= 0 {
-				return nil, rpc.InvalidArgument(fmt.Sprintf("raw_input_contents[%d]", n), "input %q: element %d is %d, a BOOL is 0 or 1", form.Name, at, raw[n][at])
-			}
-			in.Data[i] = raw[n]
-			continue
+			in.Data[i], err = rawContents(form, tensor.GetContents(), raw[n], rows, n)
+		} else {
+			in.Data[i], err = typed(form, tensor.GetContents(), rows*form.RowElements(), field("contents"))
 		}
-		if in.Data[i], err = typed(form, tensor.GetContents(), rows*form.RowElements(), field("contents")); err != nil {
+		if err == nil {
+			err = checkFinite(info, form, in.Data[i], func() string { return fmt.Sprintf("inputs[%d]", n) })
+		}
+		if err != nil {
 			return nil, err
 		}
+	}
+	if missing := slices.IndexFunc(in.Data, func(data []byte) bool { return data == nil }); missing >= 0 {
+		return nil, rpc.InvalidArgument("inputs", "input %q is missing", info.Inputs[missing].Name)
 	}
 	return in, nil
 }
 
+// rawContents takes raw contents over as they are, if their length is right.
+func rawContents(form *serving.Tensor, contents *kservev2.InferTensorContents, raw []byte, rows, n int) ([]byte, error) {
+	if !emptyContents(contents) {
+		return nil, rpc.InvalidArgument(fmt.Sprintf("inputs[%d].contents", n),
+			"contents must not be specified for input %q when raw_input_contents is used", form.Name)
+	}
+	field := func() string { return fmt.Sprintf("raw_input_contents[%d]", n) }
+	if form.Type == serving.Bytes {
+		if !form.Fits(raw, rows) {
+			return nil, rpc.InvalidArgument(field(), "input %q of BYTES %v needs %d elements, each after its length in 4 bytes, and nothing else",
+				form.Name, form.ShapeOf(rows), rows*form.RowElements())
+		}
+		return raw, checkText(form, raw, field)
+	}
+	if want := rows * form.RowBytes(); len(raw) != want {
+		return nil, rpc.InvalidArgument(field(), "input %q of %s %v needs %d bytes, %d came", form.Name, form.Type, form.ShapeOf(rows), want, len(raw))
+	}
+	if form.Type == serving.Bool {
+		if at := slices.IndexFunc(raw, func(b byte) bool { return b > 1 }); at >= 0 {
+			return nil, rpc.InvalidArgument(field(), "input %q: element %d is %d, a BOOL is 0 or 1", form.Name, at, raw[at])
+		}
+	}
+	return raw, nil
+}
+
+// checkText refuses strings that ONNX Runtime would be given only the beginning of.
+func checkText(form *serving.Tensor, data []byte, field func() string) error {
+	for n := 0; len(data) > 0; n++ {
+		var element []byte
+		element, data, _ = serving.CutBytes(data)
+		if bytes.IndexByte(element, 0) >= 0 {
+			return rpc.InvalidArgument(field(), "input %q: element %d has a zero byte in it", form.Name, n)
+		}
+	}
+	return nil
+}
+
 // checkForm compares type and shape with the model's, and returns the rows.
 func checkForm(form *serving.Tensor, tensor *kservev2.ModelInferRequest_InferInputTensor, field func(string) string) (int, error) {
-	if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
-		return 0, rpc.InvalidArgument(field("parameters"), "input %q: shared memory is not supported", form.Name)
-	}
 	if tensor.GetDatatype() != form.Type.String() {
 		return 0, rpc.InvalidArgument(field("datatype"), "input %q is %s, %q came", form.Name, form.Type, tensor.GetDatatype())
 	}

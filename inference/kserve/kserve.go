@@ -23,6 +23,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
 	kservev2 "sonde.example/gen/go/inference"
@@ -94,18 +95,19 @@ type Options struct {
 // Service is inference.GRPCInferenceService.
 type Service struct {
 	kservev2.UnimplementedGRPCInferenceServiceServer
-	opts Options
-	log  *slog.Logger
+	opts    Options
+	log     *slog.Logger
+	buffers mem.BufferPool // of requests
 }
 
 // New makes a service.
 func New(o Options, log *slog.Logger) *Service {
-	return &Service{opts: o, log: log.With(telemetry.KeyComponent, "kserve")}
+	return &Service{opts: o, log: log.With(telemetry.KeyComponent, "kserve"), buffers: rpc.NewBufferPool()}
 }
 
 // Register puts the service on a server.
 func (s *Service) Register(server grpc.ServiceRegistrar) {
-	kservev2.RegisterGRPCInferenceServiceServer(server, s)
+	server.RegisterService(description(), s)
 }
 
 // ServerLive says yes.

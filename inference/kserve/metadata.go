@@ -56,14 +56,19 @@ func tensors(forms []serving.Tensor) []*kservev2.ModelMetadataResponse_TensorMet
 }
 
 // ModelConfig tells how a model is served. Tensors of one element a row have no
-// dims, where Triton would write 1.
+// dims, where Triton would write 1. What the file says of itself stands in the
+// parameters too, where a client of Triton looks for it.
 func (s *Service) ModelConfig(_ context.Context, r *kservev2.ModelConfigRequest) (*kservev2.ModelConfigResponse, error) {
 	lease, err := s.acquire(r.GetName(), r.GetVersion())
 	if err != nil {
 		return nil, err
 	}
 	defer lease.Release()
-	info := lease.Info()
+	return &kservev2.ModelConfigResponse{Config: s.config(lease.Info())}, nil
+}
+
+// config tells how a loaded version is served.
+func (s *Service) config(info *serving.Info) *kservev2.ModelConfig {
 	c := &kservev2.ModelConfig{
 		Name: info.Name, Platform: platform, Backend: backend, DefaultModelFilename: fileName,
 		MaxBatchSize: serving.MaxRequestRows,
@@ -77,7 +82,7 @@ func (s *Service) ModelConfig(_ context.Context, r *kservev2.ModelConfigRequest)
 			DefaultQueuePolicy: &kservev2.ModelQueuePolicy{AllowTimeoutOverride: true, MaxQueueSize: uint32(s.opts.MaxQueueRows)},
 		}},
 		ModelTransactionPolicy: &kservev2.ModelTransactionPolicy{},
-		Parameters:             map[string]*kservev2.ModelParameter{"sha256": {StringValue: info.SHA256}},
+		Parameters:             parameters(info),
 	}
 	for _, lease := range s.opts.Models.Loaded() {
 		if other := lease.Info(); other.Name == info.Name {
@@ -92,10 +97,21 @@ func (s *Service) ModelConfig(_ context.Context, r *kservev2.ModelConfigRequest)
 	for i := range info.Outputs {
 		c.Output = append(c.Output, &kservev2.ModelOutput{Name: info.Outputs[i].Name, DataType: dataType(info.Outputs[i].Type), Dims: info.Outputs[i].Dims})
 	}
-	return &kservev2.ModelConfigResponse{Config: c}, nil
+	return c
+}
+
+func parameters(info *serving.Info) map[string]*kservev2.ModelParameter {
+	all := map[string]*kservev2.ModelParameter{"sha256": {StringValue: info.SHA256}}
+	for key, value := range info.Properties {
+		all[key] = &kservev2.ModelParameter{StringValue: value}
+	}
+	return all
 }
 
 // dataType is the configuration's word for a type: FP32 is TYPE_FP32 there.
 func dataType(t serving.DataType) kservev2.DataType {
+	if t == serving.Bytes {
+		return kservev2.DataType_TYPE_STRING
+	}
 	return kservev2.DataType(kservev2.DataType_value["TYPE_"+t.String()])
 }

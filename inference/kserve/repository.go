@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	kservev2 "sonde.example/gen/go/inference"
 	"sonde.example/internal/rpc"
@@ -42,13 +42,16 @@ func (s *Service) RepositoryModelLoad(ctx context.Context, r *kservev2.Repositor
 	if err := onlyRepository(r.GetRepositoryName()); err != nil {
 		return nil, err
 	}
-	policy, err := versionPolicy(r.GetParameters())
+	policy, err := s.versionPolicy(r.GetModelName(), r.GetParameters())
 	if err != nil {
 		return nil, err
 	}
 	err = s.opts.Models.Load(ctx, r.GetModelName(), policy)
 	if errors.Is(err, serving.ErrNotFound) {
-		return nil, rpc.NotFound("model in the repository", fmt.Sprintf("%s %v", r.GetModelName(), policy.Specific))
+		if len(policy.Specific) > 0 {
+			return nil, rpc.NotFound("version in the repository of", fmt.Sprintf("%s/%d", r.GetModelName(), policy.Specific))
+		}
+		return nil, rpc.NotFound("model in the repository named", r.GetModelName())
 	}
 	if err != nil {
 		return nil, toStatus(err)
@@ -77,11 +80,12 @@ func onlyRepository(name string) error {
 }
 
 // versionPolicy reads the parameter `config`: a ModelConfig as JSON, in which only
-// the version policy is the caller's to set.
-func versionPolicy(parameters map[string]*kservev2.ModelRepositoryParameter) (serving.VersionPolicy, error) {
+// the version policy is the caller's to set. All else has to be as ModelConfig
+// tells it, so that what was got from there can be sent back with another policy.
+func (s *Service) versionPolicy(name string, parameters map[string]*kservev2.ModelRepositoryParameter) (serving.VersionPolicy, error) {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		if name != "config" {
-			return serving.VersionPolicy{}, rpc.InvalidArgument("parameters["+name+"]", "is not supported")
+			return serving.VersionPolicy{}, rpc.InvalidArgument("parameters["+name+"]", "is not supported: models lie in the server's own folder")
 		}
 	}
 	text := parameters["config"].GetStringParam()
@@ -93,8 +97,8 @@ func versionPolicy(parameters map[string]*kservev2.ModelRepositoryParameter) (se
 		return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "%s", err)
 	}
 	policy := c.GetVersionPolicy()
-	if c.VersionPolicy = nil; proto.Size(&c) > 0 {
-		return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "only version_policy may be set")
+	if changed := s.changed(name, &c); changed != "" {
+		return serving.VersionPolicy{}, rpc.InvalidArgument("parameters[config]", "%s cannot be set, only version_policy can", changed)
 	}
 	switch p := policy.GetPolicyChoice().(type) {
 	case *kservev2.ModelVersionPolicy_All_:
@@ -108,6 +112,23 @@ func versionPolicy(parameters map[string]*kservev2.ModelRepositoryParameter) (se
 		return serving.VersionPolicy{Latest: int(min(p.Latest.GetNumVersions(), 1<<16))}, nil
 	}
 	return serving.VersionPolicy{}, nil
+}
+
+// changed names a field, the version policy apart, that is not as it is in force;
+// empty if there is none.
+func (s *Service) changed(name string, c *kservev2.ModelConfig) (field string) {
+	current := &kservev2.ModelConfig{Name: name, Platform: platform, Backend: backend, DefaultModelFilename: fileName}
+	if lease, err := s.opts.Models.Acquire(name, ""); err == nil {
+		defer lease.Release()
+		current = s.config(lease.Info())
+	}
+	c.ProtoReflect().Range(func(d protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if d.Name() != "version_policy" && !v.Equal(current.ProtoReflect().Get(d)) {
+			field = string(d.Name())
+		}
+		return field == ""
+	})
+	return field
 }
 
 // ModelStatistics tells what models have done since they were loaded.

@@ -54,7 +54,11 @@ func (s *Service) ModelStreamInfer(stream kservev2.GRPCInferenceService_ModelStr
 // receive takes requests until the client closes its side, and starts each.
 func (s *Service) receive(ctx context.Context, stream kservev2.GRPCInferenceService_ModelStreamInferServer, answers chan<- chan *kservev2.ModelStreamInferResponse) error {
 	for {
-		r, err := stream.Recv()
+		r := s.newRequest()
+		err := stream.RecvMsg(r)
+		if err != nil {
+			r.free()
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -65,9 +69,13 @@ func (s *Service) receive(ctx context.Context, stream kservev2.GRPCInferenceServ
 		select {
 		case answers <- answer: // the window: it waits here while too many are under way
 		case <-ctx.Done():
+			r.free()
 			return ctx.Err()
 		}
-		go func() { answer <- s.answer(stream.Context(), r) }()
+		go func() {
+			defer r.free()
+			answer <- s.answer(stream.Context(), r.ModelInferRequest)
+		}()
 	}
 }
 
@@ -100,6 +108,9 @@ func (s *Service) answer(ctx context.Context, r *kservev2.ModelInferRequest) *ks
 		message = st.Message()
 	} else if ctx.Err() == nil {
 		s.log.Error("request of a stream failed", "err", err)
+	}
+	if id := r.GetId(); id != "" { // as Triton writes it: its Python client passes on nothing but the message
+		message = "[request id: " + id + "] " + message
 	}
 	return &kservev2.ModelStreamInferResponse{ErrorMessage: message, InferResponse: &kservev2.ModelInferResponse{
 		ModelName: r.GetModelName(), ModelVersion: r.GetModelVersion(), Id: r.GetId(),

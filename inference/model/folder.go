@@ -80,14 +80,30 @@ func (f Folder) read(name string, version int64) (_ []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("larger than %d bytes", maxFileBytes)
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a file") // a pipe would be waited for
 	}
-	return data, nil
+	if info.Size() > maxFileBytes { // before there is memory taken for it
+		return nil, tooLarge(info.Size())
+	}
+	return readAll(file)
+}
+
+// readAll reads a model file that is not too large.
+func readAll(file io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = tooLarge(int64(len(data)))
+	}
+	return data, err
+}
+
+func tooLarge(bytes int64) error {
+	return fmt.Errorf("%d bytes are too large, the most are %d", bytes, maxFileBytes)
 }
 
 func sum(data []byte) string {

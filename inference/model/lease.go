@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"sonde.example/internal/serving"
 )
@@ -16,6 +17,7 @@ type version struct {
 	model   Model
 	runners []serving.Runner
 	stats   serving.Stats
+	drift   *serving.Drift
 	refs    atomic.Int64
 	closed  func(error) // told what closing it gave, once
 }
@@ -30,6 +32,9 @@ func (v *version) Runner(worker int) serving.Runner { return v.runners[worker] }
 
 // Stats counts what the version has done.
 func (v *version) Stats() *serving.Stats { return &v.stats }
+
+// Drift counts what the version sees.
+func (v *version) Drift() *serving.Drift { return v.drift }
 
 // Release gives a reference back. The last one closes the version.
 func (v *version) Release() {
@@ -46,7 +51,7 @@ func (v *version) acquire() serving.Lease {
 // newVersion checks an opened model, makes the runners and warms up. The model
 // is its own from then on: on an error nothing is left of it.
 func newVersion(ctx context.Context, m Model, o *Options) (_ *version, err error) {
-	v := &version{model: m}
+	v := &version{model: m, drift: serving.NewDrift(m.Info(), time.Now())}
 	v.refs.Store(1)
 	defer func() {
 		if err != nil {

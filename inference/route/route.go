@@ -266,11 +266,16 @@ func share(info *serving.Info, in *serving.Inputs) uint32 {
 	return sum % 100
 }
 
-// Predict runs rows, and gives the shadow a copy of what the served version has answered.
+// Predict runs rows, counts for their version what came and what was answered, and gives the shadow a copy of what the
+// served version has answered.
 func (r *Router) Predict(ctx context.Context, lease serving.Lease, in *serving.Inputs, out *serving.Outputs, o serving.CallOptions) error {
 	if err := r.opts.Predictor.Predict(ctx, lease, in, out, o); err != nil {
 		return err
 	}
+	if o.MadeUp {
+		return nil
+	}
+	lease.Drift().Count(in, out)
 	if p := r.plan.Load(); p.Shadow != "" && lease.Info().Name == p.Model && lease.Info().VersionString() == p.Version {
 		r.compare(p, lease.Info(), in, out)
 	}

@@ -3,22 +3,19 @@ package server
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
-
-	"google.golang.org/protobuf/proto"
 
 	inferencev1 "sonde.example/gen/go/sonde/inference/v1"
 	"sonde.example/internal/feature"
 	"sonde.example/internal/rpc"
+	"sonde.example/internal/serving"
 )
 
-// patchBytes is how much payload is taken away at once: small enough to point at
-// something, large enough that a session has at most 65 patches.
-const patchBytes = 64
-
-// Explain says which parts of the head the classification rests on.
+// Explain says which parts of the head the classification rests on: the session's row once as it is and once without each
+// block of the feature schema that it has anything in, all in one run. What is taken away becomes what an absent value is:
+// NaN in meta, zero elsewhere. Blocks that say the same twice hide behind each other, so small effects of all of them do
+// not mean that none matters.
 func (s *Service) Explain(ctx context.Context, r *inferencev1.ExplainRequest) (*inferencev1.ExplainResponse, error) {
 	if r.GetSession() == nil {
 		return nil, rpc.InvalidArgument("session", "is missing")
@@ -28,74 +25,96 @@ func (s *Service) Explain(ctx context.Context, r *inferencev1.ExplainRequest) (*
 		return nil, err
 	}
 	defer lease.Release()
-	field := func(int) string { return "session" }
-	// The session itself first, so that what contradicts itself is not taken apart.
-	whole, err := s.classify(ctx, lease, []*inferencev1.Session{r.GetSession()}, defaultTop, field)
+	info := lease.Info()
+	in, packets, err := s.features(info, []*inferencev1.Session{r.GetSession()}, func(int) string { return "session" })
 	if err != nil {
 		return nil, err
 	}
-	sessions, parts := without(r.GetSession())
-	// All labels: the one in question may have become the last.
-	answers, err := s.classify(ctx, lease, sessions, len(lease.Info().Labels.Labels), field)
+	parts := without(info, in)
+	options := serving.CallOptions{Priority: serving.PriorityInteractive, MadeUp: true}
+	out, err := s.predict(ctx, lease, in, options)
 	if err != nil {
 		return nil, err
 	}
-	response := &inferencev1.ExplainResponse{Classification: whole[0]}
-	for i, answer := range answers {
-		drop := whole[0].GetProbability()
-		for _, l := range answer.GetTop() {
-			if l.GetName() == whole[0].GetLabel() {
-				drop -= l.GetProbability()
-			}
-		}
-		response.Contributions = append(response.Contributions, &inferencev1.Contribution{Part: parts[i], ProbabilityDrop: drop})
+	labels := len(info.Labels.Labels)
+	whole, err := read(info, out, 0, defaultTop, make([]float32, labels))
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(response.Contributions, func(a, b *inferencev1.Contribution) int {
+	whole.Packets = packets[0]
+	probs := out.Data[info.Output(serving.OutputProbs)]
+	label := info.Labels.Position(whole.GetLabel())
+	response := &inferencev1.ExplainResponse{Classification: whole}
+	for i, part := range parts {
+		drop := serving.Float32(probs, label) - serving.Float32(probs, (i+1)*labels+label)
+		response.Contributions = append(response.Contributions, &inferencev1.Contribution{Part: part, ProbabilityDrop: drop})
+	}
+	slices.SortStableFunc(response.GetContributions(), func(a, b *inferencev1.Contribution) int {
 		return cmp.Compare(math.Abs(float64(b.GetProbabilityDrop())), math.Abs(float64(a.GetProbabilityDrop())))
 	})
 	return response, nil
 }
 
-// without returns the session once for each of its parts, without that part, and
-// the parts' names. A packet is left out with its size and its place, and its time
-// goes to the next one; payload is overwritten by zeros, for without its bytes what
-// follows would move.
-func without(session *inferencev1.Session) (sessions []*inferencev1.Session, parts []string) {
-	add := func(part string, change func(*inferencev1.Session)) {
-		copied := proto.CloneOf(session)
-		change(copied)
-		sessions, parts = append(sessions, copied), append(parts, part)
+// words names the blocks of meta for people; the other blocks' names are in words already. A block of meta takes along the
+// row of series that says the same packet by packet, if there is one.
+func words(block string) (name string, row int) {
+	switch block {
+	case feature.BlockTransport:
+		return "IP protocol", -1
+	case feature.BlockSizes:
+		return "packet sizes and directions", 0
+	case feature.BlockTimes:
+		return "packet times", 2
+	case feature.BlockPayload:
+		return "payload statistics", -1
+	case feature.BlockOpening:
+		return "opening words", -1
+	case feature.BlockLengths:
+		return "length fields", -1
+	case feature.BlockDNS:
+		return "DNS message", -1
+	case feature.BlockTLS:
+		return "TLS handshake", -1
+	case feature.BlockQUIC:
+		return "QUIC handshake", -1
+	case feature.BlockNames:
+		return "server and DNS names", -1
 	}
-	for i := range min(len(session.GetSignedSizes()), feature.MaxPackets) {
-		add(fmt.Sprintf("packet %d", i+1), func(s *inferencev1.Session) { removePacket(s, i) })
-	}
-	for from := 0; from < len(session.GetForwardPayload()); from += patchBytes {
-		to := min(from+patchBytes, len(session.GetForwardPayload()))
-		add(fmt.Sprintf("client payload %d-%d", from, to-1), func(s *inferencev1.Session) { clear(s.ForwardPayload[from:to]) })
-	}
-	for from := 0; from < len(session.GetReversePayload()); from += patchBytes {
-		to := min(from+patchBytes, len(session.GetReversePayload()))
-		add(fmt.Sprintf("server payload %d-%d", from, to-1), func(s *inferencev1.Session) { clear(s.ReversePayload[from:to]) })
-	}
-	return sessions, parts
+	return block, -1
 }
 
-func removePacket(s *inferencev1.Session, i int) {
-	if i+1 < len(s.GapsUs) && i > 0 {
-		s.GapsUs[i+1] = uint32(min(uint64(s.GapsUs[i+1])+uint64(s.GapsUs[i]), math.MaxUint32))
+// without adds to the one row of in a copy for each block that is not empty, without that block, and names them.
+func without(info *serving.Info, in *serving.Inputs) (parts []string) {
+	original := make([][]byte, len(in.Data))
+	for i := range in.Data {
+		original[i] = slices.Clone(in.Data[i])
 	}
-	s.SignedSizes, s.GapsUs = slices.Delete(s.SignedSizes, i, i+1), slices.Delete(s.GapsUs, i, i+1)
-	if i == 0 && len(s.GapsUs) > 0 {
-		s.GapsUs[0] = 0
-	}
-	var empty []uint32
-	for _, p := range s.GetReverseEmpty() {
-		switch {
-		case p < uint32(i):
-			empty = append(empty, p)
-		case p > uint32(i):
-			empty = append(empty, p-1)
+	series := info.Input(feature.TensorSeries)
+	for _, block := range feature.Blocks() {
+		tensor := info.Input(block.Tensor)
+		size, absent := info.Inputs[tensor].Type.Size(), []byte{0, 0, 0, 0}
+		if block.Tensor == feature.TensorMeta {
+			absent = appendFloats(nil, []float32{float32(math.NaN())})
 		}
+		changed := slices.Clone(original[tensor])
+		for _, column := range block.Columns {
+			copy(changed[column*size:(column+1)*size], absent)
+		}
+		if slices.Equal(changed, original[tensor]) {
+			continue // it has nothing there
+		}
+		name, row := words(block.Name)
+		for i := range in.Data {
+			from := len(in.Data[i])
+			if in.Data[i] = append(in.Data[i], original[i]...); i == tensor {
+				copy(in.Data[i][from:], changed)
+			}
+			if i == series && row >= 0 {
+				clear(in.Data[i][from+4*row*feature.MaxPackets : from+4*(row+1)*feature.MaxPackets])
+			}
+		}
+		in.Rows++
+		parts = append(parts, name)
 	}
-	s.ReverseEmpty = empty
+	return parts
 }

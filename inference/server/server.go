@@ -2,31 +2,34 @@
 //
 // It is for people with grpcurl and for programs that know no tensors. Features
 // are computed here, by the code that training used, and the rows take the same way
-// through the batcher as those of the tensor protocol; few sessions at once count
-// as interactive and go before the collectors' bulk. A session that contradicts
-// itself is refused by its field before anything is run. Explain takes one part of
-// a session away at a time, runs all that in one request, and tells what it did to
-// the probability.
+// through the batcher as those of the tensor protocol, before the collectors' bulk
+// unless the caller says that nobody waits for them. A session that contradicts
+// itself is refused by its field before anything is run. A stream carries many
+// requests, answers them in their order, and survives those that fail. GetModel and
+// GetDrift tell what is loaded and how far what it sees has moved from what it was
+// trained on. Explain takes one part of a session's features away at a time, runs
+// all that in one request, and tells what it did to the probability.
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	inferencev1 "sonde.example/gen/go/sonde/inference/v1"
 	"sonde.example/internal/feature"
 	"sonde.example/internal/rpc"
 	"sonde.example/internal/serving"
+	"sonde.example/internal/telemetry"
 )
 
 // Reasons in the ErrorInfo of this package's errors.
@@ -41,19 +44,9 @@ const (
 // few full runs.
 const retryDelay = 50 * time.Millisecond
 
-// interactiveSessions is the most sessions of a request that counts as
-// interactive: what a person pastes, not what a program streams.
-const interactiveSessions = 16
-
 const (
 	defaultTop = 5
 	maxTop     = 20
-)
-
-// Keys of a model's metadata that only people read.
-const (
-	propertyMetrics = "sonde.metrics" // JSON, what training printed
-	propertyCreated = "sonde.created" // RFC 3339
 )
 
 // Models has what is loaded; model.Repository is one.
@@ -82,7 +75,7 @@ type scratch struct {
 	row  feature.Row
 }
 
-// Options say how a service works. All but Route are needed.
+// Options say how a service works. All but Route and Log are needed.
 type Options struct {
 	// Models has what is served.
 	Models Models
@@ -93,10 +86,16 @@ type Options struct {
 	// Route may hand rows that no version was asked for to another version: it takes the lease and returns the one to run
 	// them with, of a model with the same inputs.
 	Route func(lease serving.Lease, in *serving.Inputs) serving.Lease
+	// Log is told of bugs; nil tells nobody.
+	Log *slog.Logger
 }
 
 // New makes a service.
 func New(o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With(telemetry.KeyComponent, "classifier")
 	return &Service{opts: o, scratch: sync.Pool{New: func() any { return &scratch{} }}}
 }
 
@@ -113,9 +112,14 @@ func (s *Service) Classify(ctx context.Context, r *inferencev1.ClassifyRequest) 
 	if r.GetTopK() > maxTop {
 		return nil, rpc.InvalidArgument("top_k", "is %d, at most %d", r.GetTopK(), maxTop)
 	}
-	top := int(r.GetTopK())
-	if top == 0 {
-		top = defaultTop
+	top := cmp.Or(int(r.GetTopK()), defaultTop)
+	options := serving.CallOptions{Priority: serving.PriorityInteractive}
+	switch r.GetPriority() {
+	case inferencev1.Priority_PRIORITY_UNSPECIFIED, inferencev1.Priority_PRIORITY_INTERACTIVE:
+	case inferencev1.Priority_PRIORITY_BULK:
+		options.Priority = serving.PriorityBulk
+	default:
+		return nil, rpc.InvalidArgument("priority", "%d is none", r.GetPriority())
 	}
 	lease, err := s.acquire(r.GetModel(), r.GetVersion())
 	if err != nil {
@@ -130,7 +134,7 @@ func (s *Service) Classify(ctx context.Context, r *inferencev1.ClassifyRequest) 
 	if s.opts.Route != nil && r.GetVersion() == "" && in.Rows > 0 {
 		lease = s.opts.Route(lease, in)
 	}
-	classifications, err := s.run(ctx, lease, in, packets, top)
+	classifications, err := s.run(ctx, lease, in, packets, top, options)
 	if err != nil {
 		return nil, err
 	}
@@ -139,30 +143,6 @@ func (s *Service) Classify(ctx context.Context, r *inferencev1.ClassifyRequest) 
 		Id: r.GetId(), Model: info.Name, Version: info.VersionString(), SchemaSha256: info.Labels.SchemaSHA256,
 		Classifications: classifications,
 	}, nil
-}
-
-// GetModel tells what is loaded.
-func (s *Service) GetModel(_ context.Context, r *inferencev1.GetModelRequest) (*inferencev1.GetModelResponse, error) {
-	lease, err := s.acquire(r.GetModel(), r.GetVersion())
-	if err != nil {
-		return nil, err
-	}
-	defer lease.Release()
-	info := lease.Info()
-	response := &inferencev1.GetModelResponse{
-		Model: info.Name, Version: info.VersionString(), SchemaSha256: info.Labels.SchemaSHA256,
-		MetricsJson: info.Properties[propertyMetrics],
-	}
-	for _, l := range info.Labels.Labels {
-		response.Labels = append(response.Labels, &inferencev1.ModelLabel{Name: l.Name, Category: l.Category})
-	}
-	if below := info.Labels.UnknownBelow; len(below) > 0 { // under the least of them it abstains whatever the label
-		response.UnknownBelow = float32(slices.Min(below))
-	}
-	if created, err := time.Parse(time.RFC3339, info.Properties[propertyCreated]); err == nil { // else it is left out
-		response.CreateTime = timestamppb.New(created)
-	}
-	return response, nil
 }
 
 // acquire returns a lease on a classifier.
@@ -201,47 +181,52 @@ func fits(info *serving.Info) bool {
 	return len(info.Inputs) == 3 && info.Output(serving.OutputProbs) >= 0 && info.Output(serving.OutputEnergy) >= 0
 }
 
-// classify computes features, runs them, and reads the answers. field names a
-// session in errors.
-func (s *Service) classify(ctx context.Context, lease serving.Lease, sessions []*inferencev1.Session, top int, field func(int) string) ([]*flowv1.Classification, error) {
-	in, packets, err := s.features(lease.Info(), sessions, field)
-	if err != nil {
-		return nil, err
-	}
-	return s.run(ctx, lease, in, packets, top)
-}
-
 // run runs the rows of sessions that have so many packets, and reads the answers.
-func (s *Service) run(ctx context.Context, lease serving.Lease, in *serving.Inputs, packets []uint32, top int) ([]*flowv1.Classification, error) {
+func (s *Service) run(ctx context.Context, lease serving.Lease, in *serving.Inputs, packets []uint32, top int, o serving.CallOptions) ([]*flowv1.Classification, error) {
 	if in.Rows == 0 {
 		return nil, nil
 	}
+	out, err := s.predict(ctx, lease, in, o)
+	if err != nil {
+		return nil, err
+	}
 	info := lease.Info()
-	probs, energy := info.Output(serving.OutputProbs), info.Output(serving.OutputEnergy)
-	out := &serving.Outputs{Data: make([][]byte, len(info.Outputs))}
-	for _, i := range []int{probs, energy} {
-		out.Data[i] = make([]byte, in.Rows*info.Outputs[i].RowBytes())
-	}
-	options := serving.CallOptions{Priority: serving.PriorityBulk}
-	if in.Rows <= interactiveSessions {
-		options.Priority = serving.PriorityInteractive
-	}
-	if err := s.opts.Predictor.Predict(ctx, lease, in, out, options); err != nil {
-		return nil, toStatus(err)
-	}
-	classifications, row := make([]*flowv1.Classification, in.Rows), make([]float32, len(info.Labels.Labels))
+	classifications, values := make([]*flowv1.Classification, in.Rows), make([]float32, len(info.Labels.Labels))
 	for i := range classifications {
-		for c := range row {
-			row[c] = serving.Float32(out.Data[probs], i*len(row)+c)
+		if classifications[i], err = read(info, out, i, top, values); err != nil {
+			return nil, err
 		}
-		c, err := info.Labels.Classify(row, serving.Float32(out.Data[energy], i), top)
-		if err != nil {
-			return nil, fmt.Errorf("model %s version %d: session %d: %w", info.Name, info.Version, i, err)
-		}
-		c.Model, c.ModelVersion, c.Packets = info.Name, info.VersionString(), packets[i]
-		classifications[i] = c
+		classifications[i].Packets = packets[i]
 	}
 	return classifications, nil
+}
+
+// read turns one row of outputs into a classification, but for the number of packets that it rests on. It needs room for a
+// value of each label.
+func read(info *serving.Info, out *serving.Outputs, row, top int, values []float32) (*flowv1.Classification, error) {
+	probs, energy := out.Data[info.Output(serving.OutputProbs)], out.Data[info.Output(serving.OutputEnergy)]
+	for c := range values {
+		values[c] = serving.Float32(probs, row*len(values)+c)
+	}
+	c, err := info.Labels.Classify(values, serving.Float32(energy, row), top)
+	if err != nil {
+		return nil, fmt.Errorf("model %s version %d: session %d: %w", info.Name, info.Version, row, err)
+	}
+	c.Model, c.ModelVersion = info.Name, info.VersionString()
+	return c, nil
+}
+
+// predict runs rows for probabilities and energy.
+func (s *Service) predict(ctx context.Context, lease serving.Lease, in *serving.Inputs, o serving.CallOptions) (*serving.Outputs, error) {
+	info := lease.Info()
+	out := &serving.Outputs{Data: make([][]byte, len(info.Outputs))}
+	for _, i := range []int{info.Output(serving.OutputProbs), info.Output(serving.OutputEnergy)} {
+		out.Data[i] = make([]byte, in.Rows*info.Outputs[i].RowBytes())
+	}
+	if err := s.opts.Predictor.Predict(ctx, lease, in, out, o); err != nil {
+		return nil, toStatus(err)
+	}
+	return out, nil
 }
 
 // features fills the three tensors, and counts the packets that each session has.

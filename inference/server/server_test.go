@@ -9,12 +9,16 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	inferencev1 "sonde.example/gen/go/sonde/inference/v1"
 	"sonde.example/inference/model"
@@ -28,18 +32,34 @@ import (
 
 // direct runs rows at once, and notes how.
 type direct struct {
-	err     error
+	err  error
+	held func(ctx context.Context) error // if set, asked before each run
+
+	mu      sync.Mutex
 	options []serving.CallOptions
 	rows    []int
 }
 
 func (d *direct) Predict(ctx context.Context, lease serving.Lease, in *serving.Inputs, out *serving.Outputs, o serving.CallOptions) error {
+	d.mu.Lock()
 	d.options, d.rows = append(d.options, o), append(d.rows, in.Rows)
+	d.mu.Unlock()
+	if d.held != nil {
+		if err := d.held(ctx); err != nil {
+			return err
+		}
+	}
 	if d.err != nil {
 		return d.err
 	}
-	return lease.Runner(0).Run(ctx, in, out)
+	if err := lease.Runner(0).Run(ctx, in, out); err != nil || o.MadeUp {
+		return err
+	}
+	lease.Drift().Count(in, out)
+	return nil
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t *testing.T) (*server.Service, *direct) {
 	t.Helper()
@@ -71,7 +91,7 @@ func session(id string) *inferencev1.Session {
 }
 
 // want works the classification out from the features.
-func want(t *testing.T, s *inferencev1.Session) (probs [3]float64) {
+func want(t *testing.T, s *inferencev1.Session, change func(*feature.Row)) (probs [3]float64) {
 	t.Helper()
 	var head feature.Session
 	var row feature.Row
@@ -79,6 +99,9 @@ func want(t *testing.T, s *inferencev1.Session) (probs [3]float64) {
 		t.Fatal(err)
 	}
 	head.Extract(&row)
+	if change != nil {
+		change(&row)
+	}
 	in := &serving.Inputs{Rows: 1, Data: [][]byte{row.Bytes[:], nil, nil}}
 	for _, v := range row.Series {
 		in.Data[1] = binary.LittleEndian.AppendUint32(in.Data[1], math.Float32bits(v))
@@ -123,7 +146,7 @@ func TestClassifyComputesFeaturesAndAnswersInOrder(t *testing.T) {
 	}
 	labels := []string{"web", "mail", "dns"}
 	for i, native := range []*inferencev1.Session{session("a"), other} {
-		probs := want(t, native)
+		probs := want(t, native, nil)
 		best := 0
 		for c := range probs {
 			if probs[c] > probs[best] {
@@ -146,8 +169,14 @@ func TestClassifyComputesFeaturesAndAnswersInOrder(t *testing.T) {
 	if r, err = s.Classify(t.Context(), &inferencev1.ClassifyRequest{Model: "sonde", Version: "1", Sessions: many}); err != nil || r.GetVersion() != "1" || len(r.GetClassifications()) != 100 {
 		t.Fatalf("got %v, %v", r, err)
 	}
-	if d.options[1].Priority != serving.PriorityBulk {
-		t.Error("a hundred sessions are not bulk")
+	if d.options[1].Priority != serving.PriorityInteractive {
+		t.Error("a hundred sessions that say nothing are not interactive")
+	}
+	if _, err := s.Classify(t.Context(), &inferencev1.ClassifyRequest{Sessions: many[:1], Priority: inferencev1.Priority_PRIORITY_BULK}); err != nil {
+		t.Fatal(err)
+	}
+	if d.options[2].Priority != serving.PriorityBulk {
+		t.Error("one session for which nobody waits is not bulk")
 	}
 	if r, err = s.Classify(t.Context(), &inferencev1.ClassifyRequest{}); err != nil || len(r.GetClassifications()) != 0 || r.GetVersion() != "2" {
 		t.Errorf("no sessions: got %v, %v", r, err)
@@ -164,6 +193,7 @@ func TestBadRequestsNameTheirField(t *testing.T) {
 		field   string
 	}{
 		"too many":      {&inferencev1.ClassifyRequest{Sessions: make([]*inferencev1.Session, 4097)}, codes.InvalidArgument, "sessions"},
+		"priority":      {&inferencev1.ClassifyRequest{Priority: 7}, codes.InvalidArgument, "priority"},
 		"top":           {&inferencev1.ClassifyRequest{TopK: 21}, codes.InvalidArgument, "top_k"},
 		"contradiction": {&inferencev1.ClassifyRequest{Sessions: []*inferencev1.Session{session("a"), crooked}}, codes.InvalidArgument, "sessions[1]"},
 		"model":         {&inferencev1.ClassifyRequest{Model: "other"}, codes.NotFound, ""},
@@ -191,14 +221,90 @@ func TestGetModel(t *testing.T) {
 	}
 	var labels []string
 	for _, l := range r.GetLabels() {
-		labels = append(labels, l.GetName()+":"+l.GetCategory())
+		labels = append(labels, fmt.Sprintf("%s:%s:%v:%v", l.GetName(), l.GetCategory(), l.GetWeak(), l.GetUnknownBelow()))
 	}
-	if diff := cmp.Diff([]string{"web:web", "mail:messages", "dns:"}, labels); diff != "" {
+	if diff := cmp.Diff([]string{"web:web:false:0.4", "mail:messages:false:0.4", "dns::true:0.4"}, labels); diff != "" {
 		t.Error(diff)
 	}
 	if r.GetModel() != "sonde" || r.GetVersion() != "2" || r.GetUnknownBelow() != 0.4 || r.GetMetricsJson() != `{"macro_f1": 0.5}` ||
-		r.GetCreateTime().AsTime().Year() != 2026 {
+		r.GetCreateTime().AsTime().Year() != 2026 || r.GetCard() != "# A model of tests\n" || len(r.GetSha256()) != 64 {
 		t.Errorf("got %v", r)
+	}
+	if r.GetSchemaJson() != string(feature.Schema()) || r.GetSchemaSha256() != feature.SchemaSHA256() {
+		t.Error("the schema is another one")
+	}
+	first, err := s.GetModel(t.Context(), &inferencev1.GetModelRequest{Version: "1"})
+	if err != nil || first.GetCard() != "" || first.GetSha256() == r.GetSha256() {
+		t.Errorf("version 1: %v, %v", first, err)
+	}
+}
+
+func TestClassifyMarksWeakLabels(t *testing.T) {
+	s, _ := open(t)
+	// Nothing but a size: most like dns to these weights.
+	for _, size := range []int32{-1, -100, -1400, 1400, 100} {
+		r, err := s.Classify(t.Context(), &inferencev1.ClassifyRequest{Sessions: []*inferencev1.Session{{IpProtocol: 17, SignedSizes: []int32{size, size}, GapsUs: []uint32{0, 1}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := r.GetClassifications()[0]; c.GetWeak() != (c.GetLabel() == "dns") {
+			t.Errorf("got %v", c)
+		}
+	}
+}
+
+func TestGetDrift(t *testing.T) {
+	s, d := open(t)
+	sessions := []*inferencev1.Session{session("a"), session("b"), session("c"), {IpProtocol: 17, SignedSizes: []int32{120}, GapsUs: []uint32{0}}}
+	if _, err := s.Classify(t.Context(), &inferencev1.ClassifyRequest{Sessions: sessions}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Explain(t.Context(), &inferencev1.ExplainRequest{Session: session("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if last := d.options[len(d.options)-1]; !last.MadeUp {
+		t.Error("what Explain makes up counts as traffic")
+	}
+	r, err := s.GetDrift(t.Context(), &inferencev1.GetDriftRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*inferencev1.Drift{
+		{
+			Name: "series: first payload size", Bins: []string{"below 1", "1 to 100", "from 100", "absent"},
+			Reference: []float64{0.5, 0.25, 0.25, 0}, Seen: []float64{0.75, 0, 0.25, 0}, Psi: 2.057,
+		},
+		{
+			Name: "meta: packets", Bins: []string{"below 2", "2 to 6", "6 to 12", "from 12", "absent"},
+			Reference: []float64{0.25, 0.25, 0.25, 0.25, 0}, Seen: []float64{0.25, 0, 0.75, 0, 0}, Psi: 4.459,
+		},
+	}
+	slices.Reverse(want) // the greatest first
+	if diff := cmp.Diff(want, r.GetFeatures(), protocmp.Transform(), cmpopts.EquateApprox(0, 0.001)); diff != "" {
+		t.Error(diff)
+	}
+	if r.GetModel() != "sonde" || r.GetVersion() != "2" || r.GetSessions() != 4 || r.GetReferenceUnknownRate() != 0.05 ||
+		time.Since(r.GetStartTime().AsTime()) > time.Hour || r.GetUnknownRate() < 0 || r.GetUnknownRate() > 1 {
+		t.Errorf("got %v", r)
+	}
+	for drift, bins := range map[*inferencev1.Drift][]string{
+		r.GetConfidence(): {"below 0.4", "0.4 to 0.6", "0.6 to 0.9", "from 0.9"}, r.GetEnergy(): {"below -2", "-2 to -1", "from -1"},
+		r.GetClasses(): {"web", "mail", "dns"},
+	} {
+		sum := 0.0
+		for _, share := range drift.GetSeen() {
+			sum += share
+		}
+		if diff := cmp.Diff(bins, drift.GetBins()); diff != "" || math.Abs(sum-1) > 1e-9 || !(drift.GetPsi() > 0) {
+			t.Errorf("%v %s", drift, diff)
+		}
+	}
+	_, err = s.GetDrift(t.Context(), &inferencev1.GetDriftRequest{Version: "1"})
+	if status.Code(err) != codes.FailedPrecondition || rpc.Reason(err) != server.ReasonNoReference {
+		t.Errorf("without a reference: %v", err)
+	}
+	if _, err = s.GetDrift(t.Context(), &inferencev1.GetDriftRequest{Model: "other"}); status.Code(err) != codes.NotFound {
+		t.Errorf("no such model: %v", err)
 	}
 }
 
@@ -207,10 +313,6 @@ func TestExplainTakesPartsAway(t *testing.T) {
 	r, err := s.Explain(t.Context(), &inferencev1.ExplainRequest{Session: session("a")})
 	if err != nil {
 		t.Fatal(err)
-	}
-	// 6 packets, 2 patches of the client's 117 bytes, 1 of the server's 38.
-	if diff := cmp.Diff([]int{1, 9}, d.rows); diff != "" {
-		t.Error(diff)
 	}
 	parts := map[string]float32{}
 	last := math.Inf(1)
@@ -222,27 +324,49 @@ func TestExplainTakesPartsAway(t *testing.T) {
 		}
 		last = effect
 	}
-	without := session("a") // packet 4, the request, taken away by hand
-	without.SignedSizes = []int32{0, 0, 0, 0, without.GetSignedSizes()[5]}
-	without.GapsUs, without.ReverseEmpty = []uint32{0, 100, 100, 250, 900}, []uint32{1, 3}
-	before, after := want(t, session("a")), want(t, without)
+	// What there is nothing of, DNS, TLS and QUIC and packets after the sixth, is not named.
+	names := slices.Sorted(maps.Keys(parts))
+	for _, part := range []string{
+		"IP protocol", "packet sizes and directions", "packet times", "payload statistics", "opening words", "packet 1", "packet 6",
+		"client bytes 0-15", "client bytes 64-127", "server bytes 0-15", "server bytes 16-63",
+	} {
+		if !slices.Contains(names, part) {
+			t.Errorf("%q is not explained: %q", part, names)
+		}
+	}
+	for _, part := range []string{"packet 7", "client bytes 128-255", "server bytes 64-127"} {
+		if slices.Contains(names, part) {
+			t.Errorf("%q is explained and is not there", part)
+		}
+	}
+	if diff := cmp.Diff([]int{1 + len(names)}, d.rows); diff != "" { // one run of all
+		t.Error(diff)
+	}
+	before, after := want(t, session("a"), nil), want(t, session("a"), func(row *feature.Row) {
+		for tensorRow := range feature.SeriesRows {
+			row.Series[tensorRow*feature.MaxPackets+3] = 0 // packet 4, the request
+		}
+	})
 	label := map[string]int{"web": 0, "mail": 1, "dns": 2}[r.GetClassification().GetLabel()]
-	drop, ok := parts["packet 4"]
-	if !ok || math.Abs(float64(drop)-(before[label]-after[label])) > 1e-5 {
+	if drop := parts["packet 4"]; math.Abs(float64(drop)-(before[label]-after[label])) > 1e-5 {
 		t.Errorf("packet 4 did %v, want %v", drop, before[label]-after[label])
 	}
-	names := slices.Sorted(maps.Keys(parts))
-	if diff := cmp.Diff([]string{
-		"client payload 0-63", "client payload 64-116",
-		"packet 1", "packet 2", "packet 3", "packet 4", "packet 5", "packet 6", "server payload 0-37",
-	}, names); diff != "" {
-		t.Error(diff)
+	after = want(t, session("a"), func(row *feature.Row) { clear(row.Bytes[:16]) })
+	if drop := parts["client bytes 0-15"]; math.Abs(float64(drop)-(before[label]-after[label])) > 1e-5 {
+		t.Errorf("the first bytes did %v, want %v", drop, before[label]-after[label])
+	}
+	if c := r.GetClassification(); math.Abs(float64(c.GetProbability())-before[label]) > 1e-5 || c.GetPackets() != 6 || c.GetModelVersion() != "2" || len(c.GetTop()) != 3 {
+		t.Errorf("classification %v", c)
 	}
 	if _, err := s.Explain(t.Context(), &inferencev1.ExplainRequest{}); rpc.Field(err) != "session" {
 		t.Errorf("got %v", err)
 	}
+	broken := &inferencev1.Session{SignedSizes: []int32{1}}
+	if _, err := s.Explain(t.Context(), &inferencev1.ExplainRequest{Session: broken}); rpc.Field(err) != "session" {
+		t.Errorf("got %v", err)
+	}
 	empty, err := s.Explain(t.Context(), &inferencev1.ExplainRequest{Session: &inferencev1.Session{}})
-	if err != nil || len(empty.GetContributions()) != 0 {
+	if err != nil || slices.ContainsFunc(empty.GetContributions(), func(c *inferencev1.Contribution) bool { return strings.HasPrefix(c.GetPart(), "packet 1") }) {
 		t.Errorf("got %v, %v", empty, err)
 	}
 }

@@ -1,16 +1,30 @@
-"""The model card: Markdown beside the model, made of the same figures as its metadata."""
+"""The model card: Markdown in the model's metadata and beside it, and the figures that travel with it; made of the pieces that the
+experiments have left."""
 
 import hashlib
+import json
+from collections import Counter
+from pathlib import Path
 
-import numpy as np
+import dataset
+from dataset import STRONG, WEAK, Corpus
+from learner import Recipe
 
-from dataset import CAP, MIN_GROUPS, MIN_SESSIONS, OTHER, Corpus
-from network import HIDDEN
+# A class of the strong tier with less is named among the known failures.
+POOR = 0.8
 
 
-def percent(share: float | None) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
     """Return a share for people."""
-    return "-" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def figure(of: dict, name: str) -> str:
+    """Return a figure with its interval, if it has one."""
+    if name not in of:
+        return "-"
+    between = of.get(f"{name}_interval")
+    return f"{of[name]:.3f}" + (f" ({between[0]:.3f}-{between[1]:.3f})" if between else "")
 
 
 def table(header: list[str], rows: list[list]) -> list[str]:
@@ -18,66 +32,91 @@ def table(header: list[str], rows: list[list]) -> list[str]:
     return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *("| " + " | ".join(map(str, r)) + " |" for r in rows)]
 
 
-def write(c: Corpus, metrics: dict, t: float, tau: list[float], model: bytes, parity: float) -> str:
-    """Return the card's text."""
-    v = metrics["validation"]
-    whole = v["whole_heads"]
-    weak = [n for n, f in v["by_class"].items() if n != OTHER and (f["groups"] < 3 or f["sessions"] < 10 or f["f1"] < 0.8)]
-    absent = [n for n in c.names if n not in v["by_class"]]
-    trusted = v["whole_heads_dpi_and_path"]
-    seen = c.whole & ~c.empty
-    missed = [n for n, r in metrics["unknown_rate_of_left_out_classes"].items() if r < 0.5]
+def both(name: str, of: dict) -> list[str]:
+    """Return a row: strong tier, all classes."""
+    return [name, figure(of["strong"], "accuracy"), figure(of["strong"], "macro_f1"), figure(of["all"], "accuracy"), figure(of["all"], "macro_f1")]
+
+
+TIERS = ["", "accuracy, strong tier", "macro-F1, strong tier", "accuracy, all classes", "macro-F1, all classes"]
+
+
+def pieces(results: Path) -> dict[str, dict]:
+    """Return all pieces that are there."""
+    return {p.stem: json.loads(p.read_text()) for p in sorted(results.glob("*.json"))}
+
+
+def about(c: Corpus, recipe: Recipe, settled: dict, way: str, parity: dict, cost: dict, size: int) -> dict:
+    """Return what is to be said of the model itself."""
+    scored = c.scored
+    return {
+        "recipe": recipe.describe(), "temperature": settled["T"], "tau": dict(zip(c.names, settled["tau"])), "unknown_by": way,
+        "important": settled["important"], "parity": parity, "microseconds": cost, "bytes": size,
+        "schema_sha256": c.manifest["schema_sha256"], "dataset_sha256": c.digest, "labels_sha256": c.manifest.get("labels_sha256", ""),
+        "rows": len(c), "sessions": int(scored.sum()), "groups": len(set(c.group[scored])),
+        "heads": c.manifest.get("options", {}).get("heads", []), "augment": c.manifest.get("options", {}).get("augment", []),
+        "corrections": int((c.variant == "correction").sum()),
+        "sources": dict(sorted(Counter(c.source[scored].tolist()).items())),
+        "tiers": {n: {"tier": t, "category": k} for n, t, k in zip(c.names, c.tiers, c.categories)},
+    }
+
+
+def metrics(p: dict[str, dict]) -> dict:
+    """Return the figures for the model's metadata."""
+    cv = p["cross_validation"]
+    out = {"cross_validation": {k: cv[k] for k in ("tiers", "learners", "baselines", "calibration", "abstaining", "moments", "dpi_and_path")},
+           "classes": {n: {k: v[k] for k in ("tier", "sessions", "groups", "precision", "recall", "f1", "f1_interval")} for n, v in cv["classes"].items()}}
+    for name, part in (("sources", "pooled"), ("unknown", "mean_of_classes"), ("payload", "sizes_and_times"), ("names", "names")):
+        if name in p:
+            out[name] = p[name][part]
+    return out
+
+
+def worse(p: dict[str, dict]) -> list[str]:
+    """Return reasons not to ship: a baseline that is as good."""
+    cv = p["cross_validation"]
+    ours = cv["tiers"]["strong"]
+    return [f"{name} reaches {f} {b['strong'][f]}, the model {ours[f]}" for name, b in cv["baselines"].items() for f in ("accuracy", "macro_f1") if ours[f] <= b["strong"][f]]
+
+
+def write(p: dict[str, dict]) -> str:
+    """Return the card."""
+    m, cv = p["model"], p["cross_validation"]
+    strong = [n for n, f in cv["classes"].items() if f["tier"] == STRONG]
+    weak = [n for n, f in cv["classes"].items() if f["tier"] == WEAK]
+    poor = [f"{n} ({cv['classes'][n]['f1']:.2f})" for n in strong if cv["classes"][n]["f1"] < POOR]
+    said = cv["abstaining"]
     lines = [
         "# Model `sonde`, version 1", "",
-        "Made by `inference/training/train.py`; do not edit.", "",
-        "What it is for: naming the application protocol of a session from its first packets. What it is not for: telling good traffic from "
-        "bad, naming services or people, or proving anything; it is a guess with a probability.", "",
-        f"- A network with one hidden layer of {HIDDEN} on the tensors of feature schema `{c.manifest['schema_sha256'][:12]}`; one ONNX graph "
-        f"of {len(model) / 1e6:.1f} MB with {len(c.names)} labels",
-        f"- SHA-256 of the file `{hashlib.sha256(model).hexdigest()}`", f"- SHA-256 of the rows trained and scored on `{c.digest}`",
-        f"- The graph differs from what was trained by at most {parity:.1e} in any probability of the validation rows", "",
-        "## Data", "",
-        f"Public test captures labelled by nDPI: it can at best learn to agree with nDPI. {metrics['sessions']['training']} sessions of "
-        f"{metrics['groups']['training']} groups of captures trained, {metrics['sessions']['validation']} of {metrics['groups']['validation']} other groups "
-        "scored; a group of captures that share sessions, content, lab or device is never on both sides (fold 0 of 5 by SHA-256 of "
-        "`sonde split 1 GROUP` is validation). Left out: duplicates, labels that nDPI only guessed, all but "
-        f"{CAP} sessions of a capture and class. A label with fewer than {MIN_SESSIONS} sessions or {MIN_GROUPS} groups is joined with its relatives, or "
-        f"becomes `{OTHER}`. Short heads (1, 2, 3, 5 and 10 packets) of the same sessions are trained on, too. Server names, addresses, ports, header "
-        "fields and absolute times are no features.", "",
-        "## Figures on the validation groups", "",
-        *table(["", "accuracy", "macro-F1"], [
-            ["**this model, whole heads**", percent(whole["accuracy"]), f"{whole['macro_f1']:.3f}"],
-            ["of these, nDPI and the capture's name agree", percent(trusted["accuracy"]), f"{trusted['macro_f1']:.3f}"],
-            *[[f"baseline: {n}", percent(b["accuracy"]), f"{b['macro_f1']:.3f}"] for n, b in metrics["baselines"].items()]]), "",
-        f"It abstains (`unknown`) for {percent(whole['unknown_rate'])} of the sessions with a label; of the others {percent(whole['accuracy_when_answered'])} are right. "
-        f"Of sessions that are none of its labels it names {percent(whole['other_answered'])}. Expected calibration error {v['ece']:.3f} "
-        f"(temperature {t:.2f}).", "",
-        "The validation groups turned out easier than the others. Across four folds of the training groups, each scored by a model that "
-        f"had not seen it, accuracy is {' / '.join(percent(a) for a in metrics['cross_validation']['accuracy'])}, pooled "
-        f"{percent(metrics['cross_validation']['pooled_accuracy'])} with macro-F1 {metrics['cross_validation']['pooled_macro_f1']:.3f}. "
-        "Temperature, thresholds and the network's settings were chosen on these folds; that it is a network and not trees was first seen on the "
-        "validation groups, and that the temperature goes by calibration error and not by likelihood was decided after an error of 0.09 had been "
-        "seen on them. Take the validation figures as a little too good.", "",
-        *table(["packets held", "heads", "accuracy", "macro-F1", "unknown", "right when answered"], [
-            [k, f["sessions"], percent(f["accuracy"]), f"{f['macro_f1']:.3f}", percent(f["unknown_rate"]), percent(f["accuracy_when_answered"])]
-            for k, f in v["by_packets_held"].items()]), "",
-        "Classes that one model was not shown, and the share of their sessions that it called unknown: " +
-        ", ".join(f"{n} {percent(r)}" for n, r in metrics["unknown_rate_of_left_out_classes"].items()) + ".", "",
-        "The most frequent wrong answers: " + ", ".join(f"{a} as {b} ({n})" for a, b, n in v["confusion"][:10]) + ".", "",
-        "## Labels", "",
-        *table(["label", "category", "sessions trained", "groups trained", "scored", "precision", "recall", "F1", "unknown", "believed from"], [
-            [n, c.categories[k], int((seen & (c.fold != 0) & (c.label == k)).sum()), len(set(c.group[(c.fold != 0) & (c.label == k)])),
-             *((f["sessions"], f["precision"], f["recall"], f["f1"], percent(f["unknown_rate"])) if (f := v["by_class"].get(n)) else ("-",) * 5),
-             f"{tau[k]:.2f}" if n != OTHER else "never"]
-            for k, n in enumerate(c.names)]), "",
-        "## Weak classes", "",
-        "Few sessions, few groups or an F1 below 0.8 on the validation groups; take their figures with care: " + ", ".join(weak) + ".",
-        "Not in the validation groups at all, hence not measured: " + ", ".join(absent) + "." if absent else "", "",
+        "Made by `make train`; do not edit. The whole story with all figures is in `docs/model.md`.", "",
+        "**Use**: naming the application protocol of a session from its first 24 packets. **No use**: telling good traffic from bad, naming "
+        "services, programs or people, or proving anything. It is a guess with a probability, and says `unknown` when it does not know.", "",
+        f"**What it is**: {m['recipe']}; one ONNX graph of {m['bytes'] / 1e6:.1f} MB on feature schema `{m['schema_sha256'][:12]}`, scaling inside; "
+        f"{m['microseconds']['64']} us of CPU a session at 64 rows a run.", "",
+        f"**Data**: {m['sessions']} sessions of {m['groups']} groups of public test captures, labelled by nDPI: it can at best learn to agree with nDPI. "
+        "No addresses, ports, server names, header fields or absolute times.", "",
+        f"**Tiers**: strong are classes with at least {dataset.STRONG_SESSIONS} sessions in {dataset.STRONG_GROUPS} groups ({len(strong)}); weak are those with {dataset.WEAK_SESSIONS} "
+        f"sessions or {dataset.WEAK_GROUPS} groups ({len(weak)}), which are answered but marked; the rest is trained as `unknown`.", "",
+        "## Figures", "", "Each session scored by a model that has not seen its group of captures, or (second line) anything of who published it; 95 % intervals by drawing groups.", "",
+        *table(TIERS, [both("cross-validation by group", cv["tiers"]), *([both("leave one source out", p["sources"]["pooled"])] if "sources" in p else []),
+                       *[both(f"baseline: {n}", b) for n, b in cv["baselines"].items()]]), "",
+        f"It abstains from {percent(said['unknown_rate'])} of the sessions with a class; of the others {percent(said['accuracy_when_answered'])} are right. "
+        f"It answers {percent(said['background_answered'])} of {said['background']} sessions that are of no class. Expected calibration error {cv['calibration']['ece']:.3f}.", "",
+        *table(["class", "category", "tier", "sessions", "groups", "precision", "recall", "F1", "believed from"], [
+            [n, m["tiers"][n]["category"], f["tier"], f["sessions"], f["groups"], f"{f['precision']:.2f}", f"{f['recall']:.2f}",
+             f"{f['f1']:.2f} ({f['f1_interval'][0]:.2f}-{f['f1_interval'][1]:.2f})", f"{m['tau'][n]:.2f}"] for n, f in cv["classes"].items()]), "",
         "## Known failures", "",
-        "- A session that has shown no payload yet, of TCP, UDP or SCTP, is unknown by design.",
-        *([f"- It does not know what it does not know: of {', '.join(missed)}, when it was not shown them, it called fewer than half unknown and "
-           "named the rest after their nearest relative."] if missed else []),
+        "- A session of TCP, UDP or SCTP that has shown no payload yet is unknown by design.",
+        *([f"- Strong by the count of sessions, poor by F1: {', '.join(poor)}. These classes gather protocols that are unlike each other; a protocol of which "
+           "no capture was shown is called unknown or after its nearest relative."] if poor else []),
+        *([f"- It does not know what it does not know: of a class that it was never shown it notices {percent(d['detected'])} at 5 % false alarms "
+           f"(mean over {len(p['unknown']['classes'])} classes, AUROC {d['auroc']:.2f})." for d in [p["unknown"]["mean_of_classes"][p["unknown"]["better"]]]] if "unknown" in p else []),
         "- What is encrypted from its first byte and follows no public handshake is told by sizes and times only, and poorly.",
-        "- The corpus is mostly test captures of 2000 to 2024: how often a class occurs in it says nothing about a network.", "",
+        "- The captures are test cases of 2000 to 2024: how often a class occurs in them says nothing about a network.", "",
+        "## Hashes", "", f"- rows trained on: `{m['dataset_sha256']}`", f"- labels.csv: `{m['labels_sha256']}`", f"- feature schema: `{m['schema_sha256']}`", "",
     ]
     return "\n".join(lines)
+
+
+def beside(text: str, file: bytes) -> str:
+    """Return the card as it lies beside the file."""
+    return text.rstrip("\n") + f"\n- model.onnx: `{hashlib.sha256(file).hexdigest()}`\n"

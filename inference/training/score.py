@@ -1,26 +1,47 @@
-"""Scores: what the card and the metadata say of a model."""
+"""Figures: what the page, the card and the metadata say of a model. Intervals are of 95 %, by drawing groups of captures: sessions
+of one group are no independent witnesses."""
 
 import numpy as np
-from sklearn.metrics import f1_score, precision_recall_fscore_support
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import roc_auc_score
 
-from dataset import OTHER, Corpus
+from dataset import STRONG, WEAK, Corpus
 
-PACKETS = (1, 2, 3, 5, 10, 24)
+ROUNDS = 1000
+SEED = 1
+BINS = 15
+FALSE_ALARMS = 0.05
+
+# Packets after which a session is looked at.
+MOMENTS = (1, 2, 4, 8, 16, 24)
 
 
-def softmax(margins: np.ndarray, temperature: float) -> np.ndarray:
-    """Return calibrated probabilities."""
-    z = margins / temperature
+def softmax(margins: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
+    """Return probabilities."""
+    z = margins.astype(np.float64) / temperature
     z = np.exp(z - z.max(axis=1, keepdims=True))
     return z / z.sum(axis=1, keepdims=True)
 
 
-def calibration_error(probs: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
+def energy(margins: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
+    """Return the energy over the classes that are answered: the last one, UNKNOWN, is none. Low is known."""
+    z = margins[:, :-1].astype(np.float64) / temperature
+    top = z.max(axis=1, keepdims=True)
+    return -np.ravel(temperature) * (top[:, 0] + np.log(np.exp(z - top).sum(axis=1)))
+
+
+def calibration_error(probs: np.ndarray, label: np.ndarray) -> float:
     """Return the expected calibration error over bins of equal mass."""
     confidence, right = probs.max(axis=1), probs.argmax(axis=1) == label
-    order = np.argsort(confidence)
-    return float(sum(abs(confidence[b].mean() - right[b].mean()) * len(b) for b in np.array_split(order, bins) if len(b)) / len(label))
+    order = np.argsort(confidence, kind="stable")
+    return float(sum(abs(confidence[b].mean() - right[b].mean()) * len(b) for b in np.array_split(order, BINS) if len(b)) / len(label))
+
+
+def calibration(probs: np.ndarray, label: np.ndarray) -> dict:
+    """Return calibration error, negative log likelihood and Brier score."""
+    hot = np.eye(probs.shape[1])[label]
+    return {"ece": round(calibration_error(probs, label), 4),
+            "nll": round(float(-np.log(probs[np.arange(len(label)), label].clip(1e-12)).mean()), 4),
+            "brier": round(float(((probs - hot) ** 2).sum(axis=1).mean()), 4)}
 
 
 def temperature(margins: np.ndarray, label: np.ndarray) -> float:
@@ -30,16 +51,13 @@ def temperature(margins: np.ndarray, label: np.ndarray) -> float:
     return float(grid[int(np.argmin([calibration_error(softmax(margins, t), label) for t in grid]))])
 
 
-def thresholds(probs: np.ndarray, label: np.ndarray, names: list[str], precision: float = 0.95) -> list[float]:
-    """Return for each label the least probability from which on it is believed: where that precision is reached, and a
-    cautious one where too little is known to say so. OTHER is never believed."""
+def thresholds(probs: np.ndarray, label: np.ndarray, precision: float = 0.95) -> list[float]:
+    """Return for each class the least probability from which on it is believed: where that precision is reached, and a
+    cautious one where too little is known to say so. The last class, UNKNOWN, is never believed."""
     predicted, p = probs.argmax(axis=1), probs.max(axis=1)
     out = []
-    for k, name in enumerate(names):
+    for k in range(probs.shape[1] - 1):
         mine = predicted == k
-        if name == OTHER:
-            out.append(1.0)
-            continue
         tau = 0.9
         for candidate in np.arange(0.40, 0.96, 0.025):
             believed = mine & (p >= candidate)
@@ -47,73 +65,102 @@ def thresholds(probs: np.ndarray, label: np.ndarray, names: list[str], precision
                 tau = float(candidate)
                 break
         out.append(round(tau, 3))
+    return [*out, 1.0]
+
+
+class Counts:
+    """Hits, sessions and answers of each group and class, from which figures are made again and again."""
+
+    def __init__(self, c: Corpus, label: np.ndarray, answer: np.ndarray, group: np.ndarray):
+        names, of = np.unique(group, return_inverse=True)
+        shape = (len(names), len(c.names))
+        self.hits, self.sessions, self.answers = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        np.add.at(self.sessions, (of, label), 1)
+        np.add.at(self.answers, (of, answer), 1)
+        np.add.at(self.hits, (of[label == answer], label[label == answer]), 1)
+
+    def figures(self, over: np.ndarray, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return figures for each row of times, which says how often each group counts."""
+        times = np.ones((1, len(self.hits))) if times is None else times
+        hits, sessions, answers = times @ self.hits, times @ self.sessions, times @ self.answers
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = np.where(sessions > 0, 2 * hits / (sessions + answers), np.nan)
+            return {"accuracy": hits[:, over].sum(axis=1) / sessions[:, over].sum(axis=1), "macro_f1": np.nanmean(f1[:, over], axis=1),
+                    "precision": np.where(answers > 0, hits / answers, 0), "recall": hits / sessions, "f1": f1}
+
+    def draws(self) -> np.ndarray:
+        """Return how often each group counts, drawn with replacement, the same way each time."""
+        g = len(self.hits)
+        return np.random.default_rng(SEED).multinomial(g, np.full(g, 1 / g), ROUNDS).astype(np.float64)
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """Return the 2.5th and 97.5th percentile."""
+    return [round(float(v), 4) for v in np.nanpercentile(values, [2.5, 97.5])]
+
+
+def tiers(c: Corpus, label: np.ndarray, answer: np.ndarray, group: np.ndarray, rounds: bool = True) -> dict:
+    """Return accuracy and macro-F1 of the strong tier and of all classes. What a session of a weak class is wrongly called counts
+    against the class that it is called."""
+    counts, out = Counts(c, label, answer, group), {}
+    for name, over in (("strong", c.tier(STRONG)), ("all", c.tier(STRONG, WEAK))):
+        inside = np.isin(label, over)
+        out[name] = {"sessions": int(inside.sum()), "groups": len(np.unique(group[inside])), "classes": len(np.unique(label[inside]))}
+        if not inside.any():
+            continue
+        one = counts.figures(over)
+        many = counts.figures(over, counts.draws()) if rounds else None
+        for f in ("accuracy", "macro_f1"):
+            out[name][f] = round(float(one[f][0]), 4)
+            if rounds:
+                out[name][f + "_interval"] = interval(many[f])
     return out
 
 
-def macro_f1(label: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the mean F1 of the classes that occur."""
-    return round(float(f1_score(label, predicted, labels=np.unique(label), average="macro", zero_division=0)), 4)
+def classes(c: Corpus, label: np.ndarray, answer: np.ndarray, group: np.ndarray, unknown: np.ndarray) -> dict:
+    """Return precision, recall and F1 of each class with intervals, and how often it is called unknown."""
+    counts = Counts(c, label, answer, group)
+    one, many = counts.figures(c.tier(STRONG, WEAK)), counts.figures(c.tier(STRONG, WEAK), counts.draws())
+    out = {}
+    for k in c.tier(STRONG, WEAK):
+        mine = label == k
+        if mine.any():
+            out[c.names[k]] = {"tier": c.tiers[k], "sessions": int(mine.sum()), "groups": len(np.unique(group[mine])),
+                               **{f: round(float(one[f][0, k]), 3) for f in ("precision", "recall", "f1")},
+                               "precision_interval": interval(many["precision"][:, k]), "recall_interval": interval(many["recall"][:, k]),
+                               "f1_interval": interval(many["f1"][:, k]), "unknown_rate": round(float(unknown[mine].mean()), 3)}
+    return out
 
 
-def figures(c: Corpus, probs: np.ndarray, tau: list[float]) -> dict:
-    """Return the figures of one split; rows in which nothing has been seen are left out."""
-    seen, other = ~c.empty, c.names.index(OTHER) if OTHER in c.names else -1
-    predicted, p = probs.argmax(axis=1), probs.max(axis=1)
-    unknown = p < np.array(tau)[predicted]
-
-    def one(rows: np.ndarray) -> dict:
-        y, h, u = c.label[rows], predicted[rows], unknown[rows]
-        known = y != other
-        answered = ~u & known
-        return {
-            "sessions": int(len(y)),
-            "accuracy": round(float((h == y).mean()), 4),
-            "macro_f1": macro_f1(y, h),
-            "unknown_rate": round(float(u[known].mean()), 4),
-            "accuracy_when_answered": round(float((h == y)[answered].mean()), 4) if answered.any() else None,
-            "other_answered": round(float((~u)[~known].mean()), 4) if (~known).any() else None,
-        }
-
-    whole = c.whole & seen
-    y, h = c.label[whole], predicted[whole]
-    precision, recall, f1, support = precision_recall_fscore_support(y, h, labels=range(len(c.names)), zero_division=0)
-    return {
-        "whole_heads": one(whole),
-        "whole_heads_dpi_and_path": one(whole & c.trusted),
-        "ece": round(calibration_error(probs[whole], y), 4),
-        "by_packets_held": {str(k): one(seen & (c.packets == k)) for k in PACKETS if (seen & (c.packets == k)).any()},
-        "by_class": {
-            name: {"sessions": int(support[k]), "groups": len(set(c.group[whole & (c.label == k)])), "precision": round(float(precision[k]), 3),
-                   "recall": round(float(recall[k]), 3), "f1": round(float(f1[k]), 3),
-                   "unknown_rate": round(float(unknown[whole][y == k].mean()), 3)}
-            for k, name in enumerate(c.names) if support[k] > 0},
-        "confusion": confusion(c, y, h, unknown[whole]),
-    }
+def confusion(c: Corpus, label: np.ndarray, answer: np.ndarray) -> list[list[int]]:
+    """Return sessions by class, and by what they were called."""
+    table = np.zeros((len(c.names), len(c.names)), dtype=np.int64)
+    np.add.at(table, (label, answer), 1)
+    return table.tolist()
 
 
-def confusion(c: Corpus, y: np.ndarray, h: np.ndarray, unknown: np.ndarray) -> list[list]:
-    """Return the most frequent answers that are wrong: label, answer, sessions."""
-    pairs: dict[tuple[str, str], int] = {}
-    for a, b in zip(y[~unknown & (y != h)], h[~unknown & (y != h)]):
-        pairs[c.names[a], c.names[b]] = pairs.get((c.names[a], c.names[b]), 0) + 1
-    return [[a, b, n] for (a, b), n in sorted(pairs.items(), key=lambda e: -e[1])[:20]]
+def abstaining(label: np.ndarray, answer: np.ndarray, unknown: np.ndarray, background: int) -> dict:
+    """Return how often the model abstains, and what its answers are worth."""
+    known = label != background
+    answered = ~unknown & known
+    return {"unknown_rate": round(float(unknown[known].mean()), 4),
+            "accuracy_when_answered": round(float((answer == label)[answered].mean()), 4) if answered.any() else None,
+            "background": int((~known).sum()), "background_answered": round(float((~unknown)[~known].mean()), 4) if (~known).any() else None}
 
 
-def baselines(train: Corpus, test: Corpus) -> dict:
-    """Return what the simplest rules reach on whole heads."""
-    fit, look = train.take(train.whole & ~train.empty), test.take(test.whole & ~test.empty)
-    majority = np.bincount(fit.label).argmax()
-    ports: dict[int, np.ndarray] = {}
-    for port, label in zip(fit.port, fit.label):
-        ports.setdefault(int(port), np.zeros(len(fit.names)))[label] += 1
-    by_port = np.array([ports[int(p)].argmax() if int(p) in ports else majority for p in look.port])
+def at_moment(c: Corpus, packets: int) -> np.ndarray:
+    """Return of each scored session the row with the most packets that had come by then, if anything had been seen."""
+    latest: dict[str, int] = {}
+    wanted = set(c.session[c.scored])
+    for i in np.flatnonzero((c.packets <= packets) & (c.variant == "")):
+        if c.session[i] in wanted and (c.session[i] not in latest or c.packets[i] > c.packets[latest[c.session[i]]]):
+            latest[c.session[i]] = i
+    rows = np.array(sorted(latest.values()), dtype=np.int64)
+    return rows[~c.empty[rows] & (c.label[rows] != c.unknown)]
 
-    def shape(c: Corpus) -> np.ndarray:
-        return np.hstack([np.log1p(c.series[:, 0]) * c.series[:, 1], c.series[:, 2] / 4, c.series[:, 3]])
 
-    nearest = KNeighborsClassifier(1, n_jobs=2).fit(shape(fit), fit.label).predict(shape(look))
-
-    def one(h: np.ndarray) -> dict:
-        return {"accuracy": round(float((h == look.label).mean()), 4), "macro_f1": macro_f1(look.label, h)}
-
-    return {"majority": one(np.full(len(look.label), majority)), "server port": one(by_port), "1-NN on series": one(nearest)}
+def detection(known: np.ndarray, foreign: np.ndarray) -> dict:
+    """Return how well a score, high for what is foreign, tells foreign sessions from known ones."""
+    y = np.r_[np.zeros(len(known)), np.ones(len(foreign))]
+    limit = np.quantile(known, 1 - FALSE_ALARMS)
+    return {"auroc": round(float(roc_auc_score(y, np.r_[known, foreign])), 4), "detected": round(float((foreign > limit).mean()), 4)}

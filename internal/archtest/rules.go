@@ -79,7 +79,8 @@ func houseRules() []rule {
 				return false
 			case strings.HasPrefix(i.From, i.To+"/"): // a child and its parent
 				return false
-			case i.From == "./internal/cli" && i.File == "features.go": // reads training captures without an agent
+			case i.From == "./internal/cli" && strings.HasPrefix(i.File, "dataset"), // reads training captures without an agent
+				i.From == "./internal/cli/benchinference": // measures ONNX Runtime alone, on sessions that no agent brought
 				return false
 			}
 			return !isDaemon(i.From) || i.File != "backends.go"

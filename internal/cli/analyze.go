@@ -53,6 +53,7 @@ A file that cannot be read is named, the others are analysed, and the exit code 
 what comes before counts.`,
 		Example: `  sonde analyze web.pcapng
   sonde analyze --json *.pcap | jq -c '[.server, .classification.label]'
+  sonde analyze --models models --model mine web.pcapng
   tcpdump -w - -c 1000 | sonde analyze -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,6 +67,8 @@ what comes before counts.`,
 	fs.StringVar(&a.agent.Filter, "filter", "", "only packets that match, in the syntax of pcap-filter(7)")
 	fs.Uint32Var(&a.agent.HeadPackets, "head-packets", a.agent.HeadPackets, "packets of a session that are sent and classified; 0 sends every packet")
 	fs.StringVar(&a.inference.ONNXRuntime, "onnxruntime", a.inference.ONNXRuntime, "path of libonnxruntime.so; empty: beside the program, then where the system looks")
+	fs.StringVar(&a.inference.Models, "models", a.inference.Models, "folder of models, MODEL/VERSION/model.onnx; they win over the one built in")
+	fs.StringVar(&a.inference.Model, "model", a.inference.Model, "model that classifies, in its newest version")
 	a.log.RegisterFlags(fs)
 	return cmd
 }
@@ -122,7 +125,7 @@ func (a *analysis) daemons(ctx context.Context, log *slog.Logger, state string, 
 	}
 	c := collector.DefaultConfig()
 	c.Listen, c.Admin, c.TLS = "127.0.0.1:0", "", certs.Service
-	c.Inference = inferenceDaemon.Addr().String()
+	c.Inference, c.Model = inferenceDaemon.Addr().String(), a.inference.Model
 	c.KeepResults, c.KeepPackets = 0, 0 // captures may be of any age, and nobody can ask for packets
 	c.Results = "sqlite:" + filepath.Join(state, "results.db")
 	metrics := telemetry.NewRegistry()

@@ -109,8 +109,9 @@ Begin with a capture file, or with a device:
 	})
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "run", Title: "Daemons:"})
 	root.AddCommand(
-		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newAccount(s), newAgents(s), newConfig(s),
-		newAll(s), newAgent(s), newCollector(s), newInference(s), newConfsync(s), newCerts(s), newVersion(s), newFeaturesCommand(),
+		newAnalyze(s), newResults(s), newTail(s), newPackets(s), newLabel(s), newLabels(s), newAccount(s), newAgents(s), newConfig(s),
+		newModel(s), newDataset(s),
+		newAll(s), newAgent(s), newCollector(s), newInference(s), newConfsync(s), newCerts(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)

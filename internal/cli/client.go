@@ -36,7 +36,7 @@ func (c *client) registerFlags(fs *pflag.FlagSet) {
 	c.files.RegisterFlags(fs)
 }
 
-// dial completes the flags and returns a connection.
+// dial completes the flags and returns a connection to the collector.
 func (c *client) dial(fs *pflag.FlagSet) (*grpc.ClientConn, error) {
 	if err := setUp(fs, "", func() error { return nil }); err != nil {
 		return nil, err
@@ -56,11 +56,16 @@ func (c *client) dial(fs *pflag.FlagSet) (*grpc.ClientConn, error) {
 	if err := c.files.Validate(); err != nil {
 		return nil, usageError{err}
 	}
+	return c.open(c.collector)
+}
+
+// open returns a connection, once the flags are complete.
+func (c *client) open(address string) (*grpc.ClientConn, error) {
 	source, err := mtls.Open(c.files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	return rpc.Dial(c.collector, rpc.DialOptions{Certificates: source, MaxMessageBytes: maxAnswerBytes})
+	return rpc.Dial(address, rpc.DialOptions{Certificates: source, MaxMessageBytes: maxAnswerBytes})
 }
 
 // with runs a command with a connection to the collector.

@@ -129,8 +129,15 @@ func (s *site) start(daemon string, files mtls.Files, args ...string) *process {
 func (s *site) startReading(in io.Reader, daemon string, files mtls.Files, args ...string) *process {
 	s.Helper()
 	args = append([]string{daemon, "--admin=", "--tls-ca", files.CA, "--tls-certificate", files.Certificate, "--tls-key", files.Key}, args...)
-	p := &process{Cmd: exec.Command(s.binary, args...), site: s, log: &logBuffer{}, done: make(chan struct{})}
-	p.Stdin, p.Stderr = in, p.log
+	cmd := exec.Command(s.binary, args...)
+	cmd.Stdin = in
+	return s.startCommand(cmd)
+}
+
+func (s *site) startCommand(cmd *exec.Cmd) *process {
+	s.Helper()
+	p := &process{Cmd: cmd, site: s, log: &logBuffer{}, done: make(chan struct{})}
+	p.Stderr = p.log
 	if err := p.Start(); err != nil {
 		s.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"sonde.example/internal/testenv"
 )
 
-// example is one command block of docs/operations.md. The first word after the fence's sh says what becomes of it:
+// example is one command block of a page of docs. The first word after the fence's sh says what becomes of it:
 //
 //	setup  goes before every later one
 //	start  is started, and runs until the test ends
@@ -29,7 +29,8 @@ import (
 //	       the same, on a machine of its own on which sonde all runs
 //
 // and a further one names the tool that it needs besides. A block without a word is not run. The text block that follows
-// one holds what its output must contain, line by line.
+// one holds what its output must contain, line by line. A block of Python with the name of a file is saved under it (kind
+// file).
 type example struct {
 	line                int // of the fence
 	kind, tool, command string
@@ -53,8 +54,10 @@ func examplesOf(t *testing.T, path string) []*example {
 			if words := strings.Fields(mark); len(words) > 0 && words[0] == "sh" {
 				words = append(words, "", "")
 				all = append(all, &example{line: number + 1, kind: words[1], tool: words[2]})
+			} else if len(words) == 2 && words[0] == "python" {
+				all = append(all, &example{line: number + 1, kind: "file", tool: words[1]})
 			}
-		case isFence && strings.HasPrefix(fence, "sh"):
+		case isFence && (strings.HasPrefix(fence, "sh") || strings.HasPrefix(fence, "python ")):
 			all[len(all)-1].command, fence = strings.Join(body, "\n"), ""
 		case isFence:
 			all[len(all)-1].want, fence = body, ""
@@ -85,44 +88,21 @@ func shows(output, want string) bool {
 // TestOperationsSaysWhatHappens runs the commands of docs/operations.md as a reader would, in a home and a folder of
 // their own, with the addresses replaced by free ones.
 func TestOperationsSaysWhatHappens(t *testing.T) {
-	grpcurl := testenv.Service(t, "grpcurl")
-	r := newReader(t, grpcurl)
-	setup := ""
-	ran := map[string]int{}
-	for _, e := range examplesOf(t, "../../docs/operations.md") {
-		ran[e.kind]++
-		if strings.HasPrefix(e.kind, "live") {
-			continue
-		}
-		command := setup + e.command
-		switch e.kind {
-		case "setup":
-			setup = command + "\n"
-		case "start":
-			r.start(command)
-		case "run", "fails":
-			t.Run(fmt.Sprintf("line %d", e.line), func(t *testing.T) {
-				if e.tool != "" {
-					testenv.Service(t, e.tool)
-				}
-				output, err := r.run(t, command)
-				if _, failed := errors.AsType[*exec.ExitError](err); (err != nil) != failed || failed != (e.kind == "fails") {
-					t.Errorf("ended with %v", err)
-				}
-				for _, want := range e.want {
-					if !shows(output, want) {
-						t.Errorf("does not say %q", want)
-					}
-				}
-				if t.Failed() {
-					t.Logf("%s\n%s", e.command, output)
-				}
-			})
-		default:
-			t.Errorf("line %d: %q is nothing that can be done with a command", e.line, e.kind)
-		}
-	}
+	ran := newReader(t, testenv.Service(t, "grpcurl")).follow("../../docs/operations.md")
 	if ran["start"] != 2 || ran["run"] < 20 || ran["fails"] < 5 {
+		t.Errorf("ran %v, which is not the page", ran)
+	}
+}
+
+// TestOwnModelSaysWhatHappens does so with docs/own-model.md, whose Python has PyTorch.
+func TestOwnModelSaysWhatHappens(t *testing.T) {
+	python := filepath.Join(t.TempDir(), "python3")
+	script := "#!/bin/sh\nOMP_NUM_THREADS=1 exec " + testenv.Service(t, "torch") + " \"$@\"\n"
+	if err := os.WriteFile(python, []byte(script), 0o700); err != nil { //nolint:gosec // it has to be executable
+		t.Fatal(err)
+	}
+	ran := newReader(t, python).follow("../../docs/own-model.md")
+	if ran["file"] != 1 || ran["run"] < 5 || ran["fails"] != 1 {
 		t.Errorf("ran %v, which is not the page", ran)
 	}
 }
@@ -136,18 +116,19 @@ type reader struct {
 	env       []string // beside this process's
 }
 
-func newReader(t *testing.T, grpcurl string) *reader {
+// newReader returns one who has the folder of a tool in his path, beside sonde.
+func newReader(t *testing.T, tool string) *reader {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // daemons end in cleanups
 	t.Cleanup(cancel)
 	r := &reader{T: t, ctx: ctx, dir: t.TempDir()}
 	var replace []string
-	for _, port := range []string{"7443", "8001", "9464", "9465", "9467"} {
+	for _, port := range []string{"7443", "8001", "9001", "9464", "9465", "9467"} {
 		replace = append(replace, "127.0.0.1:"+port, freeAddress(t))
 	}
 	r.addresses = strings.NewReplacer(replace...)
 	path, _ := service.Environment("PATH")
 	r.env = []string{
-		"HOME=" + r.dir, "XDG_STATE_HOME=", "PATH=" + filepath.Dir(buildSonde(t)) + ":" + filepath.Dir(grpcurl) + ":" + path,
+		"HOME=" + r.dir, "XDG_STATE_HOME=", "PATH=" + filepath.Dir(buildSonde(t)) + ":" + filepath.Dir(tool) + ":" + path,
 		"SONDE_COLLECTOR=" + r.addresses.Replace("127.0.0.1:7443"),
 	}
 	sample, err := os.ReadFile("sample/sample.pcapng")
@@ -164,6 +145,52 @@ func newReader(t *testing.T, grpcurl string) *reader {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// follow does what a page says, and counts what it did by kind.
+func (r *reader) follow(path string) map[string]int {
+	r.Helper()
+	setup, ran := "", map[string]int{}
+	for _, e := range examplesOf(r.T, path) {
+		ran[e.kind]++
+		command := setup + e.command
+		switch e.kind {
+		case "setup":
+			setup = command + "\n"
+		case "start":
+			r.start(command)
+		case "file":
+			if err := os.WriteFile(filepath.Join(r.dir, e.tool), []byte(e.command+"\n"), 0o600); err != nil {
+				r.Fatal(err)
+			}
+		case "run", "fails":
+			r.Run(fmt.Sprintf("line %d", e.line), func(t *testing.T) { r.try(t, e, command) })
+		case "live", "live-fails": // on a machine of their own
+		default:
+			r.Errorf("line %d: %q is nothing that can be done with a command", e.line, e.kind)
+		}
+	}
+	return ran
+}
+
+// try types one command and looks at how it ends and what it says.
+func (r *reader) try(t *testing.T, e *example, command string) {
+	t.Helper()
+	if e.tool != "" {
+		testenv.Service(t, e.tool)
+	}
+	output, err := r.run(t, command)
+	if _, failed := errors.AsType[*exec.ExitError](err); (err != nil) != failed || failed != (e.kind == "fails") {
+		t.Errorf("ended with %v", err)
+	}
+	for _, want := range e.want {
+		if !shows(output, want) {
+			t.Errorf("does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", e.command, output)
+	}
 }
 
 // bash is a command in a process group of its own, so that what it started ends with it.

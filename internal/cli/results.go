@@ -23,6 +23,11 @@ func newResults(s streams) *cobra.Command {
 		Use:     "results",
 		GroupID: "use",
 		Short:   "List stored results, newest session first",
+		Long: `List stored results, newest session first.
+
+The table's LABEL is "unknown (dns?)" where the model abstains and dns would have been its guess, "dns (weak)" where it says
+dns though it has learnt that label from too little to know how often it is right, "failed" where the session could not be
+classified, and "-" where there was nothing to classify.`,
 		Example: `  sonde results --filter 'label = tls AND server.address = 10.0.0.0/8'
   sonde results --json --limit 0 | jq -r .classification.label | sort | uniq -c`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -24,10 +24,16 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inference, err := filepath.Abs(filepath.Join("..", "..", "inference"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SAMPLE", sample)
+			env.Setenv("MODELS", filepath.Join(inference, "models"))
+			env.Setenv("TESTMODELS", filepath.Join(inference, "model", "modeltest", "testdata"))
 			library, _ := service.Environment("SONDE_ONNXRUNTIME")
 			env.Setenv("SONDE_ONNXRUNTIME", library)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))

@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
+	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/record"
 )
@@ -57,29 +59,49 @@ func (w *writer) write(r *queryv1.Result) error {
 		r.GetSessionId(), r.GetStartTime().AsTime().Format("2006-01-02 15:04:05.000"), protocolName(r.GetIpProtocol()),
 		endpointText(r.GetClient()), endpointText(r.GetServer()),
 		record.Packets(r), byteText(r.GetForward().GetBytes()+r.GetReverse().GetBytes()),
-		labelText(r), probability, printable(r.GetHandshake().GetServerName()))
+		labelText(r), probability, printable(nameText(r)))
 	return err
 }
 
 func (w *writer) flush() error { return w.buffer.Flush() }
 
 // appendJSON appends protojson's form with proto field names and every field printed.
-func appendJSON(to []byte, r *queryv1.Result) ([]byte, error) {
-	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.MarshalAppend(to, r)
+func appendJSON(to []byte, m proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.MarshalAppend(to, m)
 }
 
-// labelText is what a person wants to read: the label, or that there is none and why.
+// labelText is what a person wants to read: the label, or that there is none and why; and what somebody has corrected it to.
 func labelText(r *queryv1.Result) string {
+	text := "-"
 	switch c := r.GetClassification(); {
 	case r.GetState() == queryv1.ResultState_RESULT_STATE_FAILED:
-		return "failed"
-	case c == nil:
-		return "-"
+		text = "failed"
+	case c != nil:
+		text = classText(c)
+	}
+	if corrected := r.GetCorrectedLabel(); corrected != "" {
+		return corrected + " (was " + text + ")"
+	}
+	return text
+}
+
+// classText is the label, or that the model abstains, and from which.
+func classText(c *flowv1.Classification) string {
+	switch {
 	case c.GetUnknown():
 		return "unknown (" + c.GetLabel() + "?)"
-	default:
-		return c.GetLabel()
+	case c.GetWeak():
+		return c.GetLabel() + " (weak)"
 	}
+	return c.GetLabel()
+}
+
+// nameText is whom the client asked for: the server, or with DNS the name.
+func nameText(r *queryv1.Result) string {
+	if name := r.GetHandshake().GetServerName(); name != "" {
+		return name
+	}
+	return r.GetHandshake().GetDnsName()
 }
 
 func endpointText(e *queryv1.Endpoint) string {

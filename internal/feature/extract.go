@@ -11,10 +11,16 @@ type Row struct {
 
 // Extract fills out from what FromHead or FromNative has read. It allocates nothing and is the only place where features
 // are made.
-func (s *Session) Extract(out *Row) {
+func (s *Session) Extract(out *Row) { s.extract(out, false) }
+
+// ExtractWithNames leaves in bytes the names of servers that Extract takes out: for experiments that ask what names are
+// worth, never for a model that ships. QUIC's, which it encrypts, stands behind what its header shows.
+func (s *Session) ExtractWithNames(out *Row) { s.extract(out, true) }
+
+func (s *Session) extract(out *Row, names bool) {
 	clear(out.Bytes[:])
-	s.reveal(forward, out.Bytes[:clientBytes:clientBytes])
-	s.reveal(reverse, out.Bytes[clientBytes:])
+	s.reveal(forward, out.Bytes[:clientBytes:clientBytes], names)
+	s.reveal(reverse, out.Bytes[clientBytes:], names)
 
 	clear(out.Series[:])
 	for i, p := range s.packets {

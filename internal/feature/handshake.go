@@ -14,29 +14,23 @@ import (
 // maxNameBytes bounds server names: a domain name has at most 253 characters (RFC 1035 section 3.1).
 const maxNameBytes = 255
 
-// Handshake tells what the session's head says in clear about who talks to whom: TLS, DTLS and QUIC hellos and the Host of
-// HTTP. It is nil when there is nothing to tell.
+// Handshake tells what the session's head says in clear about who talks to whom: TLS, DTLS and QUIC hellos, the Host of
+// HTTP, the first question of DNS, mDNS and LLMNR, and how both sides of SSH call themselves. It is nil when there is
+// nothing to tell.
 func (s *Session) Handshake() *flowv1.Handshake {
 	f := &s.found
-	client, server := &f.tls[forward], &f.tls[reverse]
+	client, transport := s.hello()
+	server := &f.tls[reverse]
 	h := &flowv1.Handshake{}
-	switch {
-	case client.found:
-		transport := byte('t')
-		switch {
-		case f.isQUIC:
-			transport = 'q'
-		case client.datagrams:
-			transport = 'd'
-		}
+	if client.found {
 		h.ServerName = hostName(client.hello.serverName)
 		h.Alpn = protocolNames(client.hello.protocols)
 		h.TlsVersion = versionName(client.hello.highest)
 		if client.hello.ciphers != nil {
 			h.Ja4 = ja4(&client.hello, transport)
 		}
-	case f.host != nil:
-		h.ServerName = hostName(f.host)
+	} else {
+		h.ServerName = hostName(s.host())
 	}
 	if server.found && len(server.hello.ciphers) == 2 {
 		h.TlsVersion = versionName(server.hello.highest)
@@ -45,7 +39,12 @@ func (s *Session) Handshake() *flowv1.Handshake {
 	if f.isQUIC {
 		h.QuicVersion = quicVersionName(f.quicVersion)
 	}
-	if h.ServerName == "" && len(h.Alpn) == 0 && h.TlsVersion == "" && h.Ja4 == "" && h.QuicVersion == "" {
+	h.DnsName = s.question()
+	if s.protocol == protocolTCP {
+		h.SshClient, h.SshServer = identification(s.streams[forward]), identification(s.streams[reverse])
+	}
+	if h.ServerName == "" && len(h.Alpn) == 0 && h.TlsVersion == "" && h.Ja4 == "" && h.QuicVersion == "" && h.DnsName == "" &&
+		h.SshClient == "" && h.SshServer == "" {
 		return nil
 	}
 	return h

@@ -3,15 +3,19 @@ package feature
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"iter"
+	"unicode/utf8"
 )
 
 // findings is what inspect has read out of the two streams.
 type findings struct {
 	tls         [2]tlsStream
+	later       tlsStream // for Handshake: the client's hello, if it is not in the first message
 	quic        [2]quicStream
 	quicVersion uint32
 	isQUIC      bool
+	isDTLS      bool // some datagram, not always the first, is a record of DTLS
 	dns         [2]dnsMessage
 	token       [2]token
 	host        []byte // of an HTTP request
@@ -20,13 +24,19 @@ type findings struct {
 // inspect reads the streams once; Handshake and Extract use what it finds.
 func (s *Session) inspect() {
 	f := &s.found
-	f.quicVersion, f.isQUIC, f.host = 0, false, nil
+	f.quicVersion, f.isQUIC, f.isDTLS, f.host = 0, false, false, nil
 	for d := range s.streams {
 		f.tls[d].reset()
 		f.dns[d] = dnsMessage{}
 		message, size := s.message(direction(d))
-		f.token[d] = tokenOf(s.protocol, message, size)
+		f.token[d] = tokenOf(s.protocol, message, size, s.streams[d])
 		f.dns[d] = readDNS(message, s.protocol == protocolTCP)
+		switch {
+		case f.dns[d].found:
+			f.token[d] = f.dns[d].token(message)
+		case s.protocol == protocolUDP && s.isRTP(direction(d)):
+			f.token[d] = tokenRTPRun
+		}
 	}
 	switch s.protocol {
 	case protocolTCP:
@@ -52,6 +62,11 @@ func (s *Session) inspectDatagrams() {
 			f.tls[reverse].readMessage(f.quic[reverse].message(), serverHello)
 		}
 		return
+	}
+	for d := range s.streams {
+		for datagram := range s.datagrams(direction(d)) {
+			f.isDTLS = f.isDTLS || len(datagram) >= 13 && datagramIsDTLS(datagram)
+		}
 	}
 	// A DTLS server first answers with a HelloVerifyRequest, its hello comes later.
 	f.tls[forward].readDTLS(first, clientHello)
@@ -91,8 +106,10 @@ func (s *Session) datagrams(d direction) iter.Seq[[]byte] {
 // dnsMessage is the first name in a DNS message (RFC 1035 section 4): a question's, or without questions an answer's.
 type dnsMessage struct {
 	found      bool
-	stream     bool // two bytes of length before it (RFC 1035 section 4.2.2)
-	end        int  // of the name in the bytes given
+	stream     bool   // two bytes of length before it (RFC 1035 section 4.2.2)
+	asked      bool   // it has a question
+	name       []byte // in the bytes given, from the first length to the one that is zero
+	end        int    // of the name in the bytes given, with type and class
 	labels     int
 	firstLabel int
 	local      bool // the name ends in "local" (RFC 6762 section 3)
@@ -128,7 +145,9 @@ func readDNS(b []byte, stream bool) dnsMessage {
 	if opcode := header[2] >> 3 & 15; records == 0 || opcode > 8 {
 		return m
 	}
+	m.asked = binary.BigEndian.Uint16(header[4:]) > 0
 	var last []byte
+	begin := at
 	for at < len(b) && b[at] != 0 {
 		length := int(b[at])
 		if length > 63 || at+1+length >= len(b) || m.labels == 127 {
@@ -143,7 +162,7 @@ func readDNS(b []byte, stream bool) dnsMessage {
 	if len(b)-at < 5 {
 		return m
 	}
-	m.end = at + 5
+	m.name, m.end = b[begin:at], at+5
 	m.kind = binary.BigEndian.Uint16(b[at+1:])
 	m.class = binary.BigEndian.Uint16(b[at+3:])
 	switch m.class & 0x7fff { // the top bit is mDNS's (RFC 6762 sections 5.4 and 10.2)
@@ -167,6 +186,38 @@ func (m *dnsMessage) reveal(out, in []byte) {
 		at += 1 + int(in[at])
 	}
 	copyRange(out, in, m.end-5, m.end)
+}
+
+// nameServiceLabel is how many letters a NetBIOS name has on the wire (RFC 1001 section 14.1); its messages look like DNS.
+const nameServiceLabel = 32
+
+// question returns the first name asked for as people write it, without the final dot (RFC 1035 section 5.1; blanks and
+// letters of other scripts stay, as RFC 6763 section 4.1.3 has them); empty when none is, or when it is a NetBIOS name.
+func (m *dnsMessage) question() string {
+	netBIOS := m.firstLabel == nameServiceLabel && (m.kind == 0x20 || m.kind == 0x21)
+	if !m.found || !m.asked || netBIOS {
+		return ""
+	}
+	var name []byte
+	for rest := m.name; len(rest) > 0; {
+		label := rest[1 : 1+int(rest[0])]
+		rest = rest[1+int(rest[0]):]
+		text := utf8.Valid(label)
+		for _, c := range label {
+			switch {
+			case c == '.' || c == '\\':
+				name = append(name, '\\', c)
+			case c < ' ' || c == 0x7f || c > 0x7f && !text:
+				name = fmt.Appendf(name, "\\%03d", c)
+			default:
+				name = append(name, c)
+			}
+		}
+		if len(rest) > 0 {
+			name = append(name, '.')
+		}
+	}
+	return string(name)
 }
 
 // headerValue returns the value of a header field before the first empty line, its name in lower case; nil if there is

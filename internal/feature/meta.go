@@ -13,8 +13,8 @@ const (
 	columnUDP
 	columnICMP
 	columnICMPv6
-	columnIGMP
-	columnSCTP
+	columnFamilyForward
+	columnFamilyReverse
 	columnOtherIP
 	columnProtocol
 	columnPackets
@@ -93,7 +93,7 @@ const (
 // columnNames are written into the schema.
 var columnNames = func() (names [MetaColumns]string) { //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	copy(names[:], []string{
-		"is TCP", "is UDP", "is ICMP", "is ICMPv6", "is IGMP", "is SCTP", "is another IP protocol", "IP protocol number",
+		"is TCP", "is UDP", "is ICMP", "is ICMPv6", "client: family", "server: family", "is another IP protocol", "IP protocol number",
 		"packets", "client's share of payload bytes", "log1p of microseconds from first to last packet",
 		"who first sent payload: 0 client, 1 server", "changes of direction between packets with payload",
 		"log1p of microseconds from the first payload to the first payload of the other side",
@@ -133,10 +133,10 @@ func (s *Session) transport(m *[MetaColumns]float32) {
 	m[columnUDP] = bit(p == protocolUDP)
 	m[columnICMP] = bit(p == protocolICMP)
 	m[columnICMPv6] = bit(p == protocolICMPv6)
-	m[columnIGMP] = bit(p == protocolIGMP)
-	m[columnSCTP] = bit(p == protocolSCTP)
+	m[columnFamilyForward] = float32(familyOf[s.found.token[forward]])
+	m[columnFamilyReverse] = float32(familyOf[s.found.token[reverse]])
 	switch p {
-	case protocolTCP, protocolUDP, protocolICMP, protocolICMPv6, protocolIGMP, protocolSCTP:
+	case protocolTCP, protocolUDP, protocolICMP, protocolICMPv6:
 		m[columnOtherIP] = 0
 	default:
 		m[columnOtherIP] = 1
@@ -330,7 +330,7 @@ func lengths(block []float32, m []byte, size int) {
 func (s *Session) handshakes(m *[MetaColumns]float32) {
 	f := &s.found
 	client, server := &f.tls[forward], &f.tls[reverse]
-	m[columnDTLS] = bit(client.datagrams || server.datagrams)
+	m[columnDTLS] = bit(f.isDTLS)
 	m[columnQUIC] = bit(f.isQUIC)
 	if f.isQUIC {
 		switch f.quicVersion {

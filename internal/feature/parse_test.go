@@ -75,6 +75,8 @@ func chromeHello(t testing.TB) []byte {
 								b.AddUint16(v)
 							}
 						})
+					case 0x23: // a ticket
+						b.AddBytes(bytes.Repeat([]byte{0xbb}, 32))
 					case 0x33:
 						b.AddBytes(bytes.Repeat([]byte{0xcc}, 40))
 					}
@@ -150,13 +152,30 @@ func TestNamesAndRandomBytesAreHidden(t *testing.T) {
 		"SMTP":          "220 secret.example ESMTP\r\n",
 		"EHLO":          "EHLO secret\r\n",
 		"DNS":           string(append([]byte{0, 35}, dnsQuery("www.secret.example.org")...)),
+		"SIP":           "INVITE sip:x@secret.example SIP/2.0\r\nVia: SIP/2.0/UDP secret.example\r\nFrom: <sip:secret@b>\r\nContact: secret\r\n\r\n",
+		"mail":          "MAIL FROM:<a@secret.example>\r\nRCPT TO:<secret@b.c>\r\n",
+		"EHLO's reply":  "250-secret.example\r\n250 SIZE\r\n",
+		"IRC":           ":irc.secret.example NOTICE * :Hello\r\n",
+		"XMPP":          "<stream:stream to='secret.example' from=\"me@secret.example\">",
+		"HTTP/2":        preface + "\x00\x00\x20\x01\x04\x00\x00\x00\x01\x82\x41\x0esecret.example",
+		"SDP":           "RTSP/1.0 200 OK\r\n\r\nv=0\r\no=- 1 1 IN IP4 secret\r\nc=IN IP4 secret\r\n",
+		"FTP":           "PORT secret\r\n",
+		"FTP's reply":   "227 Entering Passive Mode (secret)\r\n",
 		"cut Host":      "GET / HTTP/1.1\r\nHost: secret.exam",
 	} {
 		t.Run(name, func(t *testing.T) {
 			noSecrets(t, read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: []byte(payload)})))
 		})
 	}
-	noSecrets(t, read(t, 17, headOf(here.udp, step{payload: dnsQuery("secret.example")})))
+	for _, payload := range []string{
+		string(dnsQuery("secret.example")),
+		"\x0d12345678Q043\x01CHLOsecret",
+		"\x24\x01\x00\xe9" + strings.Repeat("\x00", 8) + "secret" + strings.Repeat("\x00", 30),
+		"\x01\x01\x06\x00\xaa\xaa\xaa\xaa" + strings.Repeat("\x00", 20) + "secret" + strings.Repeat("\x00", 202) + "\x63\x82\x53\x63\x35\x01\x01\x0c\x06secret\xff",
+		"\x11\x0a\x12\x34\xaa\xaa\xaa\xaa\x00\x8a\x00\x40\x00\x00\x20secret" + strings.Repeat("A", 60),
+	} {
+		noSecrets(t, read(t, 17, headOf(here.udp, step{payload: []byte(payload)})))
+	}
 }
 
 func TestHostOfHTTP(t *testing.T) {
@@ -286,11 +305,86 @@ func TestTokens(t *testing.T) {
 		{6, "\x00\x00\x00\x08\x04\xd2\x16\x2f", tokenPostgres},
 		{17, "\x23" + strings.Repeat("\x00", 47), tokenNTP},
 		{17, "\x40\x01\x12\x34\xb4time", tokenCoAP},
-		{50, "SSH-2.0-x\r\n", tokenNone},
+		{6, "220 x FTP server\r\n", tokenFTP},
+		{6, "220 x ESMTP\r\n", tokenSMTP},
+		{6, "220 ready\r\n", token220},
+		{6, "USER x\r\n", tokenUser},
+		{6, "USER x 0 * :x\r\n", tokenIRC},
+		{6, "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", tokenLDAP},
+		{6, "\x30\x84\x00\x00\x00\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", tokenLDAP},
+		{17, "\x30\x0d\x02\x01\x01\x04\x06public\xa0\x00", tokenSNMP},
+		{17, "\x30\x04\x05\x00\x05\x00", tokenBER},
+		{6, "HELF\x3e\x00\x00\x00\x00\x00\x00\x00", tokenOPCUA},
+		{6, "\xaa\x41\x00\x12\x00\xf1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05\xd7\xd0", tokenSynchrophasor},
+		{6, "\x00\x00\x00\x12\x00\x03\x00\x02\x00\x00\x00\x82\x00\x04rdka\x00\x00\x00\x00", tokenKafka},
+		{6, "\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00\x00\x01\x00\x08\x00\x03\x00\x00\x00", tokenRDP},
+		{6, "\x03\x00\x00\x16\x11\xe0\x00\x00\x00\x01\x00\xc1\x02\x01\x00\xc2\x02\x01\x02\xc0\x01\x09", tokenS7},
+		{6, "\x68\x04\x43\x00\x00\x00\x00\x00\x00\x00", tokenNone},
+		{6, "\x68\x04\x43\x00\x00\x00\x68\x04\x01\x00\x00\x00", tokenIEC104},
+		{6, "\x00\x0e\x38\x50\x7a\x28\xa7\x82\x75\x78\x8d\x00\x00\x00\x00\x00", tokenOpenVPN},
+		{17, "\x38\x50\x7a\x28\xa7\x82\x75\x78\x8d\x00\x00\x00\x00\x00", tokenOpenVPN},
+		{6, `{"id":1,"method":"mining.subscribe"}`, tokenStratum},
+		{6, `{"a":1}`, tokenJSON},
+		{17, "\x02\x09\x00\x00\x1d\x00\x00\x00\x00\x00\x9d\xf6\x00\x02en\x00\x00\xff\xff\x00\x07DEFAULT", tokenSLP},
+		{17, "HTTP/1.1 200 OK\r\nST: x\r\n\r\n", tokenSSDP},
+		{17, "\x00\x01\x00\x00" + strings.Repeat("a", 16), tokenSTUN},
+		{17, "RSIP 1 *@gateway MGCP 0.1\r\n", tokenMGCP},
+		{6, "<?xml version='1.0'?><stream:stream>", tokenXMPP},
+		{6, "<?xml version='1.0'?><a/>", tokenXML},
+		{17, "<?xml version='1.0'?><s:Envelope/>", tokenSOAP},
+		{50, "SSH-2.0-x\r\n", tokenESP},
 		{6, "abc", tokenNone},
 	} {
-		if got := tokenOf(c.protocol, []byte(c.message), len(c.message)); got != c.want {
+		if got := tokenOf(c.protocol, []byte(c.message), len(c.message), []byte(c.message)); got != c.want {
 			t.Errorf("%q is %s, want %s", c.message, tokenNames[got], tokenNames[c.want])
 		}
+	}
+}
+
+func TestRelativesOfDNS(t *testing.T) {
+	query := func(id, flags uint16, name string, kind, class uint16) []byte {
+		b := binary.BigEndian.AppendUint16(nil, id)
+		b = binary.BigEndian.AppendUint16(b, flags)
+		b = append(b, 0, 1, 0, 0, 0, 0, 0, 0)
+		for label := range strings.SplitSeq(name, ".") {
+			b = append(append(b, byte(len(label))), label...)
+		}
+		return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(append(b, 0), kind), class)
+	}
+	for _, c := range []struct {
+		message []byte
+		want    token
+	}{
+		{query(7, 0x0100, "www.example", 1, 1), tokenDNS},
+		{query(7, 0x0100, "printer", 1, 1), tokenDNS},
+		{query(7, 0, "printer", 1, 1), tokenLLMNR},
+		{query(0, 0, "_ipp._tcp.local", 12, 1), tokenMDNS},
+		{query(0, 0, "1.0.168.192.in-addr.arpa", 12, 0x8001), tokenMDNS},
+		{query(7, 0x0110, strings.Repeat("CA", 16), 0x20, 1), tokenNBNS},
+		{query(7, 0x0100, "2.dnscrypt-cert.example", 16, 1), tokenDNSCrypt},
+	} {
+		s := read(t, 17, headOf(here.udp, step{payload: c.message}))
+		if got := s.found.token[forward]; got != c.want {
+			t.Errorf("%x is %s, want %s", c.message, tokenNames[got], tokenNames[c.want])
+		}
+	}
+}
+
+func TestMediaAndDTLSBehindOtherDatagrams(t *testing.T) {
+	rtp := func(sequence byte, source string) step {
+		return step{payload: []byte("\x80\x60\x00" + string(sequence) + "\x00\x00\x00\x10" + source + "voice")}
+	}
+	s := read(t, 17, headOf(here.udp, rtp(1, "abcd"), rtp(2, "abcd"), rtp(4, "abcd")))
+	if got := s.found.token[forward]; got != tokenRTPRun {
+		t.Errorf("a run of RTP is %s", tokenNames[got])
+	}
+	s = read(t, 17, headOf(here.udp, rtp(1, "abcd"), rtp(2, "abce"), rtp(4, "abcf")))
+	if got := s.found.token[forward]; got == tokenRTPRun {
+		t.Error("three sources are one run of RTP")
+	}
+	stun := step{payload: []byte("\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl")}
+	s = read(t, 17, headOf(here.udp, stun, step{back: true, payload: []byte("\x16\xfe\xff0123456789012345")}))
+	if m := row(s).Meta; m[columnDTLS] != 1 || token(m[columnFamilyForward]) != token(familyTraversal) {
+		t.Errorf("DTLS behind STUN: is DTLS %v, family %v", m[columnDTLS], m[columnFamilyForward])
 	}
 }

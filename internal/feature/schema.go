@@ -18,7 +18,7 @@ const (
 )
 
 // SchemaVersion counts the schemas that models were shipped for.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // Names of the tensors.
 const (
@@ -32,6 +32,10 @@ type schema struct {
 	Code    int      `json:"code"` // raised when a value is computed in another way though its column stays
 	Tensors []tensor `json:"tensors"`
 	Tokens  []string `json:"tokens"`
+	// Families are what the numbers of the families mean.
+	Families []string `json:"families"`
+	// Blocks are all columns by name.
+	Blocks []Block `json:"blocks"`
 }
 
 type tensor struct {
@@ -43,7 +47,7 @@ type tensor struct {
 }
 
 // code is schema.Code.
-const code = 1
+const code = 2
 
 // Schema returns the description of a Row as canonical JSON: the names, types, shapes and columns of the tensors, in order.
 // It is what SchemaSHA256 is the hash of, and what a model carries as sonde.schema.
@@ -65,7 +69,7 @@ var describe = sync.OnceValue(func() description { //nolint:gochecknoglobals // 
 				[]string{"payload size in bytes", "direction: 1 client, -1 server", "log1p of microseconds since the packet before", "mask: 1 packet, 0 padding"}},
 			{TensorMeta, "FP32", []int{MetaColumns}, "NaN is absent", columnNames[:]},
 		},
-		Tokens: tokenNames[:],
+		Tokens: tokenNames[:], Families: familyNames[:], Blocks: Blocks(),
 	})
 	if err != nil {
 		panic("feature: the schema is made of strings and numbers only: " + err.Error())

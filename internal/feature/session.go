@@ -33,6 +33,9 @@ var ErrContradiction = errors.New("session contradicts itself")
 // IANA protocol numbers that features tell apart.
 const (
 	protocolICMP   = 1
+	protocolIPIP   = 4
+	protocolIPv6   = 41
+	protocolEIGRP  = 88
 	protocolIGMP   = 2
 	protocolTCP    = 6
 	protocolUDP    = 17

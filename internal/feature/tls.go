@@ -61,6 +61,7 @@ type tlsStream struct {
 	message   []byte // handshake bytes, records joined
 	pieces    []piece
 	visible   []span // of message: what says nothing about names and is not random
+	name      span   // of message: the body of the extension that names the server
 	hello     hello
 }
 
@@ -202,6 +203,8 @@ func (t *tlsStream) extensions(want uint8, base int) {
 			extensionTimestamps, extensionEncryptMAC, extensionMasterSecret, extensionCompressCert, extensionSizeLimit,
 			extensionVersions, extensionPSKModes, extensionRenegotiation:
 			t.visible = append(t.visible, span{from + 4, from + 4 + len(body)})
+		case extensionServerName:
+			t.name = span{from + 4, from + 4 + len(body)}
 		}
 		h.extension(want, kind, body)
 	}
@@ -267,16 +270,24 @@ func (h *hello) firstProtocol() []byte {
 }
 
 // reveal copies into out what may be seen of the stream: record headers and the visible parts of the message.
-func (t *tlsStream) reveal(out, stream []byte) {
+func (t *tlsStream) reveal(out, stream []byte, names bool) {
 	for _, r := range t.records {
 		copyRange(out, stream, r.from, r.to)
 	}
 	for _, v := range t.visible {
-		for _, p := range t.pieces {
-			from, to := max(v.from, p.message), min(v.to, p.message+p.length)
-			if from < to {
-				copyRange(out, stream, from-p.message+p.stream, to-p.message+p.stream)
-			}
+		t.show(v, out, stream)
+	}
+	if names {
+		t.show(t.name, out, stream)
+	}
+}
+
+// show copies a part of the message, which may lie in several records.
+func (t *tlsStream) show(v span, out, stream []byte) {
+	for _, p := range t.pieces {
+		from, to := max(v.from, p.message), min(v.to, p.message+p.length)
+		if from < to {
+			copyRange(out, stream, from-p.message+p.stream, to-p.message+p.stream)
 		}
 	}
 }

@@ -69,6 +69,95 @@ const (
 	tokenIMAPCommand
 	tokenTelnet
 	tokenText
+	tokenLDAP
+	tokenSNMP
+	tokenOPCUA
+	tokenSynchrophasor
+	tokenIRC
+	tokenFTP
+	tokenSMTP
+	tokenWhatsApp
+	tokenTelegram
+	tokenLevin
+	tokenBitcoin
+	tokenStratum
+	tokenDiscv4
+	tokenRLPx
+	tokenElastic
+	tokenCassandra
+	tokenMemcached
+	tokenBGP
+	tokenPPTP
+	tokenL2TP
+	tokenOpenVPN
+	tokenDNSCrypt
+	tokenDNS
+	tokenLLMNR
+	tokenMDNS
+	tokenNBNS
+	tokenNBSS
+	tokenNBDGM
+	tokenTracker
+	tokenUTP
+	tokenTeamViewer
+	tokenTeamSpeak
+	tokenRakNet
+	tokenOOB
+	tokenPia
+	tokenKCP
+	tokenSteam
+	tokenWoW
+	tokenIBMMQ
+	tokenNATS
+	tokenSTOMP
+	tokenZMTP
+	tokenKafka
+	tokenGit
+	tokenRsync
+	tokenListing
+	tokenJSON
+	tokenXML
+	tokenSOAP
+	tokenMGCP
+	tokenRDP
+	tokenS7
+	tokenH323
+	tokenIEC104
+	tokenSkinny
+	tokenTNS
+	tokenSLP
+	tokenTACACS
+	tokenDiameter
+	tokenNetFlow
+	tokenSFlow
+	tokenRIP
+	tokenHSRP
+	tokenPTP
+	tokenRTCP
+	tokenRTPRun
+	tokenGQUIC
+	tokenDSI
+	tokenESP
+	tokenAH
+	tokenGRE
+	tokenIPIP
+	token6in4
+	tokenOSPF
+	tokenPIM
+	tokenVRRP
+	tokenEIGRP
+	tokenICMP
+	tokenICMPv6
+	tokenIGMP
+	tokenSCTP
+	tokenEDonkey
+	tokenSyncthing
+	tokenADS
+	tokenFINS
+	tokenHARTIP
+	tokenRTMP
+	tokenPhoton
+	tokenChannel
 	tokens // how many there are
 )
 
@@ -79,6 +168,13 @@ var tokenNames = [tokens]string{ //nolint:gochecknoglobals // a constant table; 
 	"dtls", "quic", "stun", "dhcp", "dhcpv6", "tpkt", "socks", "dcerpc", "ber", "kerberos", "modbus", "dnp3", "bacnet", "enip",
 	"ntp", "mysql", "postgres", "tds", "mongo", "syslog", "radius", "ike", "tftp", "wireguard", "coap", "rtp", "gtp", "vxlan",
 	"rpc", "mail-command", "imap-command", "telnet", "text",
+	"ldap", "snmp", "opcua", "synchrophasor", "irc", "ftp", "smtp", "whatsapp", "telegram", "levin", "bitcoin", "stratum",
+	"ethereum-discovery", "ethereum-rlpx", "elastic", "cassandra", "memcached", "bgp", "pptp", "l2tp", "openvpn", "dnscrypt", "dns", "llmnr",
+	"mdns", "nbns", "nbss", "nbdgm", "tracker", "utp", "teamviewer", "teamspeak", "raknet", "quake", "pia", "kcp",
+	"steam", "wow", "ibmmq", "nats", "stomp", "zmtp", "kafka", "git", "rsync", "listing", "json", "xml",
+	"soap", "mgcp", "rdp", "s7comm", "h323", "iec104", "skinny", "tns", "slp", "tacacs", "diameter", "netflow",
+	"sflow", "rip", "hsrp", "ptp", "rtcp", "rtp-run", "gquic", "afp", "esp", "ah", "gre", "ip-in-ip",
+	"6in4", "ospf", "pim", "vrrp", "eigrp", "icmp", "icmpv6", "igmp", "sctp", "edonkey", "syncthing", "ads", "fins", "hart-ip", "rtmp", "photon", "turn-channel",
 }
 
 // opening is a fixed beginning.
@@ -92,25 +188,37 @@ type opening struct {
 var openings = [...]opening{ //nolint:gochecknoglobals // a constant table; Go has no constants of this type
 	{tokenSSH, 0, "SSH-"},
 	{tokenHello, 0, "EHLO "}, {tokenHello, 0, "HELO "}, {tokenHello, 0, "LHLO "}, {tokenHello, 0, "ehlo "}, {tokenHello, 0, "helo "},
-	{token220, 0, "220 "}, {token220, 0, "220-"},
 	{tokenPlusOK, 0, "+OK "},
 	{tokenStarOK, 0, "* OK"}, {tokenStarOK, 0, "* PREAUTH"}, {tokenStarOK, 0, "* BYE"},
 	{tokenSIP, 0, "SIP/2.0 "},
 	{tokenRTSP, 0, "RTSP/1.0 "},
 	{tokenSSDP, 0, "M-SEARCH * "}, {tokenSSDP, 0, "NOTIFY * "},
 	{tokenHTTPResponse, 0, "HTTP/1."},
-	{tokenXMPP, 0, "<stream:stream"}, {tokenXMPP, 0, "<?xml version"},
+	{tokenXMPP, 0, "<stream:"}, {tokenXMPP, 0, "</stream:"}, {tokenXMPP, 0, "<iq "}, {tokenXMPP, 0, "<presence"}, {tokenXMPP, 0, "<message "},
 	{tokenRFB, 0, "RFB 00"},
 	{tokenAMQP, 0, "AMQP"},
 	{tokenBitTorrent, 0, "\x13BitTorrent protocol"},
-	{tokenDHT, 0, "d1:ad2:id20:"}, {tokenDHT, 0, "d1:rd2:id20:"},
+	{tokenTracker, 0, "\x00\x00\x04\x17\x27\x10\x19\x80"},
 	{tokenGnutella, 0, "GNUTELLA"}, {tokenGnutella, 0, "GND"},
 	{tokenSMB, 4, "\xffSMB"}, {tokenSMB, 4, "\xfeSMB"}, {tokenSMB, 4, "\xfdSMB"},
 	{tokenSTUN, 4, "\x21\x12\xa4\x42"},
 	{tokenDHCP, 236, "\x63\x82\x53\x63"},
 	{tokenDNP3, 0, "\x05\x64"},
 	{tokenPostgres, 4, "\x00\x03\x00\x00"}, {tokenPostgres, 4, "\x04\xd2\x16\x2f"}, {tokenPostgres, 4, "\x04\xd2\x16\x2e"},
-	{tokenUser, 0, "USER "}, {tokenUser, 0, "NICK "}, {tokenUser, 0, "PASS "},
+	{tokenIRC, 0, "NICK "}, {tokenIRC, 0, "CAP LS"}, {tokenIRC, 0, "PING :"}, {tokenIRC, 0, "ERROR :"},
+	{tokenOPCUA, 0, "HELF"}, {tokenOPCUA, 0, "ACKF"}, {tokenOPCUA, 0, "OPNF"}, {tokenOPCUA, 0, "MSGF"}, {tokenOPCUA, 0, "CLOF"}, {tokenOPCUA, 0, "ERRF"},
+	{tokenWhatsApp, 0, "ED\x00\x01"}, {tokenTelegram, 16, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"},
+	{tokenLevin, 0, "\x01\x21\x01\x01\x01\x01\x01\x01"}, {tokenBitcoin, 0, "\xf9\xbe\xb4\xd9"},
+	{tokenElastic, 0, "ES\x00\x00"}, {tokenSyncthing, 0, "\x2e\xa7\xd9\x0b"}, {tokenFINS, 0, "FINS\x00\x00"},
+	{tokenBGP, 0, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"},
+	{tokenPPTP, 4, "\x1a\x2b\x3c\x4d"}, {tokenDNSCrypt, 0, "r6fnvWj8"}, {tokenTeamSpeak, 0, "TS3INIT1"},
+	{tokenRakNet, 1, rakNetMagic}, {tokenRakNet, 9, rakNetMagic}, {tokenRakNet, 17, rakNetMagic},
+	{tokenPia, 0, "\x32\xab\x98\x64"}, {tokenSteam, 0, "VS01"}, {tokenWoW, 2, "WORLD OF WARCRAFT"},
+	{tokenIBMMQ, 0, "TSH "}, {tokenNATS, 0, "INFO {"}, {tokenNATS, 0, "CONNECT {"},
+	{tokenSTOMP, 0, "STOMP\n"}, {tokenSTOMP, 0, "CONNECT\n"}, {tokenSTOMP, 0, "CONNECTED\n"},
+	{tokenMemcached, 0, "stats\r\n"}, {tokenMemcached, 0, "VALUE "}, {tokenMemcached, 0, "STORED\r\n"}, {tokenMemcached, 0, "STAT "}, {tokenMemcached, 0, "get "}, {tokenMemcached, 0, "set "},
+	{tokenGit, 4, "git-upload-pack "}, {tokenGit, 4, "git-receive-pack "}, {tokenRsync, 0, "@RSYNCD:"},
+	{tokenListing, 0, "drwx"}, {tokenListing, 0, "-rw-"}, {tokenListing, 0, "lrwx"}, {tokenListing, 0, "total "},
 	{tokenMailCommand, 0, "CAPA\r\n"}, {tokenMailCommand, 0, "AUTH "}, {tokenMailCommand, 0, "STLS\r\n"}, {tokenMailCommand, 0, "QUIT"},
 }
 
@@ -120,10 +228,10 @@ var methods = [...]string{ //nolint:gochecknoglobals // a constant table; Go has
 	"SUBSCRIBE ", "NOTIFY ", "MESSAGE ", "ACK ", "BYE ", "CANCEL ", "INFO ", "PUBLISH ", "DESCRIBE ", "SETUP ", "PLAY ", "SEARCH ",
 }
 
-// tokenOf looks at a direction's first message, of which size bytes were on the wire.
-func tokenOf(protocol uint8, m []byte, size int) token {
+// tokenOf looks at a direction's first message, of which size bytes were on the wire. The stream goes on behind it.
+func tokenOf(protocol uint8, m []byte, size int, stream []byte) token {
 	if len(m) < 4 || protocol != protocolTCP && protocol != protocolUDP && protocol != protocolSCTP {
-		return tokenNone
+		return protocolToken(protocol)
 	}
 	for _, method := range methods {
 		if startsWith(m, 0, method) {
@@ -132,10 +240,19 @@ func tokenOf(protocol uint8, m []byte, size int) token {
 			}
 		}
 	}
-	for _, o := range &openings {
-		if startsWith(m, o.at, o.bytes) {
+	for i := range openings {
+		if o := &openings[i]; startsWith(m, o.at, o.bytes) {
+			if o.token == tokenHTTPResponse && protocol == protocolUDP { // an answer to M-SEARCH
+				return tokenSSDP
+			}
 			return o.token
 		}
+	}
+	if t := dialogueToken(m, stream); t != tokenNone {
+		return t
+	}
+	if m[0] == 0x30 && berLength(m) == size {
+		return berToken(m, size)
 	}
 	binaryToken := streamToken
 	if protocol == protocolUDP {
@@ -191,7 +308,7 @@ func streamToken(m []byte, size int) token {
 	case bytes.IndexByte([]byte("+-:$%"), m[0]) >= 0 && bytes.HasSuffix(m[:min(len(m), size)], []byte("\r\n")):
 		return tokenRESPReply
 	case m[0] == 3 && m[1] == 0 && be16(m[2:]) >= 7:
-		return tokenTPKT
+		return tpktToken(m)
 	case m[0] == 5 && m[1] == 0 && len(m) >= 10 && (m[4] == 0x10 || m[4] == 0):
 		return tokenDCERPC
 	case m[0] == 5 && m[1] >= 1 && int(m[1]) == size-2, m[0] == 4 && (m[1] == 1 || m[1] == 2) && size >= 9 && m[size0(m, size)-1] == 0:
@@ -200,11 +317,11 @@ func streamToken(m []byte, size int) token {
 		return tokenModbus
 	case len(m) >= 24 && int(binary.LittleEndian.Uint16(m[2:])) == size-24 && (m[0] == 0x65 || m[0] == 0x63 || m[0] == 0x6f || m[0] == 4):
 		return tokenENIP
-	case len(m) >= 12 && m[3] == 0 && m[4] == 10 && m[5] >= '3' && m[5] <= '9':
+	case len(m) >= 12 && m[3] == 0 && (m[4] == 10 && m[5] >= '3' && m[5] <= '9' || m[4] == 0xff && int(m[0])|int(m[1])<<8 == size-4):
 		return tokenMySQL
-	case len(m) >= 8 && (m[0] == 0x12 || m[0] == 4 || m[0] == 0x10 || m[0] == 1) && m[1] <= 1 && int(be16(m[2:])) == size:
+	case len(m) >= 8 && m[0] >= 1 && m[0] <= 0x12 && m[1] <= 0x0f && int(be16(m[2:])) == size && m[7] == 0:
 		return tokenTDS
-	case len(m) >= 16 && int(binary.LittleEndian.Uint32(m)) == size && m[12] >= 0xd0 && m[13] == 7:
+	case len(m) >= 16 && int(binary.LittleEndian.Uint32(m)) == size && (m[12] >= 0xd0 && m[13] == 7 || m[12] == 1 && m[13] == 0) && m[14] == 0 && m[15] == 0:
 		return tokenMongo
 	case len(m) >= 12 && m[0] == 0x80 && int(be16(m[2:])) == size-4 && binary.BigEndian.Uint32(m[8:]) <= 1:
 		return tokenRPC
@@ -213,7 +330,7 @@ func streamToken(m []byte, size int) token {
 	case m[0] == 0xff && m[1] >= 0xfa && m[1] <= 0xfe:
 		return tokenTelnet
 	}
-	return tokenNone
+	return moreStreams(m, size)
 }
 
 func size0(m []byte, size int) int { return max(1, min(len(m), size)) }
@@ -239,8 +356,11 @@ func kerberosTag(b byte) bool {
 func datagramToken(m []byte, size int) token {
 	be16 := binary.BigEndian.Uint16
 	_, quic := longHeader(m)
+	if t := moreDatagrams(m, size); t != tokenNone {
+		return t
+	}
 	switch {
-	case m[0] >= 20 && m[0] <= 25 && m[1] == 0xfe && (m[2] == 0xff || m[2] == 0xfd || m[2] == 0xfc) && len(m) >= 13:
+	case len(m) >= 13 && datagramIsDTLS(m):
 		return tokenDTLS
 	case quic:
 		return tokenQUIC
@@ -255,7 +375,7 @@ func datagramToken(m []byte, size int) token {
 		return tokenIKE
 	case m[0] == 0 && m[1] >= 1 && m[1] <= 2 && bytes.HasSuffix(m, []byte{0}) && m[2] > ' ' && m[2] < 0x7f:
 		return tokenTFTP
-	case m[0] == 0 && (m[1] == 3 && m[2] == 0 && m[3] == 1 || m[1] == 4 && size == 4):
+	case m[0] == 0 && (m[1] == 3 && m[2] == 0 && m[3] == 1 || m[1] == 4 && size == 4 || m[1] == 6 && m[2] > ' ' && m[2] < 0x7f && m[size0(m, size)-1] == 0):
 		return tokenTFTP
 	case m[0] == 0x81 && int(be16(m[2:])) == size:
 		return tokenBACnet
@@ -280,6 +400,11 @@ func datagramToken(m []byte, size int) token {
 	return tokenNone
 }
 
+// datagramIsDTLS tells whether at least three bytes begin with the header of a record (RFC 6347 section 4.1).
+func datagramIsDTLS(m []byte) bool {
+	return m[0] >= 20 && m[0] <= 25 && m[1] == 0xfe && (m[2] == 0xff || m[2] == 0xfd || m[2] == 0xfc)
+}
+
 // coap reads a CoAP header (RFC 7252 section 3): version 1, a known code, a first option that a request can begin with.
 func coap(m []byte, size int) bool {
 	length := int(m[0] & 15)
@@ -298,8 +423,8 @@ func coap(m []byte, size int) bool {
 // lengthToken knows what is sent over both with its length in front or inside.
 func lengthToken(m []byte, size int) token {
 	switch {
-	case m[0] == 0x30 && (berLength(m) == size || len(m) < size && berLength(m) > 0):
-		return tokenBER
+	case m[0] == 0x30 && berLength(m) > 0:
+		return berToken(m, size)
 	case m[0] == 5 && m[1] == 0 && m[2] <= 20 && len(m) >= 10 && int(binary.LittleEndian.Uint16(m[8:])) == size:
 		return tokenDCERPC
 	}
@@ -343,6 +468,9 @@ func textToken(m []byte) token {
 		if ok && len(command) >= len(word) && bytes.EqualFold(command[:len(word)], []byte(word)) {
 			return tokenIMAPCommand
 		}
+	}
+	if bytes.Contains(line, []byte(" MGCP ")) { // RFC 3435 section 3.2.1
+		return tokenMGCP
 	}
 	return tokenText
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
@@ -16,7 +15,7 @@ import (
 // Keys of a model's metadata.
 const (
 	PropertySchemaSHA256 = "sonde.schema_sha256" // hash of the feature schema that it was trained on
-	PropertyLabels       = "sonde.labels"        // JSON list of {id, name, category}
+	PropertyLabels       = "sonde.labels"        // JSON list of {id, name, category, weak}
 	PropertyCalibration  = "sonde.calibration"   // JSON {T, tau, energy}
 )
 
@@ -30,6 +29,9 @@ const defaultTop = 5
 type Label struct {
 	Name     string `json:"name"`
 	Category string `json:"category"`
+	// Weak labels were learnt from too few sessions or networks to say how often they are right. They are answered all the
+	// same, and marked.
+	Weak bool `json:"weak"`
 }
 
 // Set is what a model says of its outputs. It does not change and may be used at the same time.
@@ -123,9 +125,10 @@ func (s *Set) Classify(probabilities []float32, energy float32, top int) (*flowv
 	best := mostProbable(probabilities, top, room[:0])
 	first := best[0]
 	c := &flowv1.Classification{
-		Label: s.Labels[first].Name, Category: s.Labels[first].Category, Probability: min(probabilities[first], 1),
-		Unknown: s.unknown(first, float64(probabilities[first]), float64(energy)),
-		Top:     make([]*flowv1.Label, len(best)),
+		Label: s.Labels[first].Name, Category: s.Labels[first].Category, Weak: s.Labels[first].Weak,
+		Probability: min(probabilities[first], 1),
+		Unknown:     s.Unknown(first, probabilities[first], energy),
+		Top:         make([]*flowv1.Label, len(best)),
 	}
 	labels := make([]flowv1.Label, len(best)) // one piece of memory for all
 	for i, at := range best {
@@ -154,17 +157,26 @@ func mostProbable(probabilities []float32, top int, best []int) []int {
 	return best
 }
 
-func (s *Set) unknown(label int, probability, energy float64) bool {
+// Unknown tells whether the label at a position is not believed at this probability and energy.
+func (s *Set) Unknown(label int, probability, energy float32) bool {
+	if float64(probability) < s.Below(label) {
+		return true
+	}
+	return s.UnknownAbove != nil && !(float64(energy) <= *s.UnknownAbove) // also when it is no number
+}
+
+// Position is where a label stands in the outputs, or -1.
+func (s *Set) Position(name string) int {
+	return slices.IndexFunc(s.Labels, func(l Label) bool { return l.Name == name })
+}
+
+// Below is the probability under which the label at a position is not believed, 0 to 1.
+func (s *Set) Below(label int) float64 {
 	switch len(s.UnknownBelow) {
 	case 0:
+		return 0
 	case 1:
-		if probability < s.UnknownBelow[0] {
-			return true
-		}
-	default:
-		if probability < s.UnknownBelow[label] {
-			return true
-		}
+		return s.UnknownBelow[0]
 	}
-	return s.UnknownAbove != nil && (energy > *s.UnknownAbove || math.IsNaN(energy))
+	return s.UnknownBelow[label]
 }

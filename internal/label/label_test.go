@@ -17,7 +17,7 @@ func properties(labels, calibration string) map[string]string {
 	return p
 }
 
-const threeLabels = `[{"id":0,"name":"dns","category":"name-service"},{"id":1,"name":"tls","category":"web"},{"id":2,"name":"ssh","category":"remote-access"}]`
+const threeLabels = `[{"id":0,"name":"dns","category":"name-service"},{"id":1,"name":"tls","category":"web"},{"id":2,"name":"ssh","category":"remote-access","weak":true}]`
 
 func TestReadNamesWhatIsWrong(t *testing.T) {
 	for want, p := range map[string]map[string]string{
@@ -60,7 +60,8 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got.GetLabel() != c.label || got.GetUnknown() != c.unknown || len(got.GetTop()) != 2 || got.GetTop()[0].GetName() != c.label {
+		if got.GetLabel() != c.label || got.GetUnknown() != c.unknown || len(got.GetTop()) != 2 || got.GetTop()[0].GetName() != c.label ||
+			got.GetWeak() != (c.label == "ssh") {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

@@ -55,7 +55,7 @@ type Op string
 // FieldKind tells a field's kind; false for a name that is no field.
 func FieldKind(f Field) (Kind, bool) {
 	switch f {
-	case "label", "category", "agent", "capture_point", "community_id", "server_name", "state":
+	case "label", "category", "agent", "capture_point", "community_id", "server_name", "state", "corrected_label":
 		return Text, true
 	case "probability", "client.port", "server.port", "port", "ip_protocol":
 		return Number, true
@@ -257,6 +257,8 @@ func (t *Term) match(r *queryv1.Result) bool {
 		return t.text(r.GetCommunityId())
 	case "server_name":
 		return t.text(r.GetHandshake().GetServerName())
+	case "corrected_label":
+		return t.text(r.GetCorrectedLabel())
 	case "state":
 		n, _ := StateNumber(t.Text)
 		return (r.GetState() == n) == (t.Op == "=")

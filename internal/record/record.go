@@ -22,6 +22,9 @@ var ErrNotFound = errors.New("no such session")
 // ErrPageToken says that a page token is not one that a list gave.
 var ErrPageToken = errors.New("not a page token that a list gave")
 
+// ErrFull says that a store has as many corrections as it may have.
+var ErrFull = errors.New("no room for another correction")
+
 // Entry is a result with the head it rests on.
 type Entry struct {
 	// Result is never nil.

@@ -124,6 +124,13 @@ func outgoing(ctx context.Context, err error) (known bool, out error) {
 	return false, newStatus(codes.Internal, ReasonInternal, "internal error")
 }
 
+// InBand turns the error of a request that came on a stream into what a call would have ended with, for protocols that put
+// it into the answer. known is false when that tells nothing of it, for it is a bug then: log it.
+func InBand(ctx context.Context, err error) (s *status.Status, known bool) {
+	known, out := outgoing(ctx, err)
+	return status.Convert(out), known
+}
+
 // withInfo adds an ErrorInfo, whose reason is the code's name, to a status that has none.
 func withInfo(s *status.Status) error {
 	if s.Code() == codes.OK || infoOf(s) != nil {

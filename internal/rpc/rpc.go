@@ -7,10 +7,7 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"google.golang.org/grpc/mem"
 
 	"sonde.example/internal/mtls"
 )
@@ -36,23 +33,7 @@ const (
 	maxConnectionAge      = 30 * time.Minute
 	maxConnectionAgeGrace = 2 * time.Minute
 	connectionTimeout     = 10 * time.Second
-
-	smallestBuffer, largestBuffer = 8, 22 // exponents: 256 B to 4 MiB
 )
-
-// NewBufferPool returns a pool with a tier at each power of two from 256 B to 4 MiB; gRPC's own would take 1 MiB for a
-// message of 33 KiB. Servers and clients that are given none make one each.
-func NewBufferPool() mem.BufferPool {
-	var exponents []uint8
-	for e := uint8(smallestBuffer); e <= largestBuffer; e++ {
-		exponents = append(exponents, e)
-	}
-	pool, err := mem.NewBinaryTieredBufferPool(exponents...)
-	if err != nil {
-		panic(fmt.Sprintf("constant tiers are sound: %v", err))
-	}
-	return pool
-}
 
 type callerKey struct{}
 

@@ -27,6 +27,9 @@ type Info struct {
 	// Labels is what the file says of its outputs, the hash of the feature schema
 	// among it; nil for a model that is no classifier of Sonde's.
 	Labels *label.Set
+	// Reference is what the file says of the traffic that the model was trained on; nil
+	// when it says nothing.
+	Reference *Reference
 }
 
 // Names of the outputs that every classifier of Sonde's has.

@@ -1,7 +1,8 @@
 // Package serving is what the stages of the inference daemon say to each other: the
 // forms of tensors, rows on their way through a model, what a model is, the lease
-// that keeps one loaded, and what it has done. Package model makes leases, the
-// batcher uses their runners, and both services only know these words.
+// that keeps one loaded, what it has done, and how far what it sees has moved from
+// what it was trained on. Package model makes leases, the batcher uses their
+// runners, and both services only know these words.
 //
 // Tensors are bytes, little-endian and row-major, as they travel in the Open
 // Inference Protocol's raw contents, and their first dimension is always the row.
@@ -63,6 +64,9 @@ type Lease interface {
 	// Stats counts what the version has done; two leases are of the same loaded
 	// version, whose rows can run together, when their Stats are the same.
 	Stats() *Stats
+	// Drift counts what the version sees, to be compared with what it was trained on;
+	// nil when the file has no reference.
+	Drift() *Drift
 	// Release gives the lease back. The last one of a version that was replaced or
 	// unloaded closes it.
 	Release()
@@ -76,6 +80,8 @@ type CallOptions struct {
 	// Timeout is how long the request may wait in the queue; 0 means as long as
 	// its context lets it.
 	Timeout time.Duration
+	// MadeUp rows are no traffic: they are not counted as it, nor compared by a shadow.
+	MadeUp bool
 }
 
 // Priorities: what is interactive is run before what is bulk.
@@ -98,7 +104,8 @@ type Inputs struct {
 type Outputs struct {
 	// Data has an entry for each of Info.Outputs, in that order: rows times
 	// RowBytes bytes, made and owned by the caller. A nil entry is an output that
-	// nobody wants.
+	// nobody wants. One of Bytes that is wanted may be of any length, if it is not
+	// nil: a run puts its own there.
 	Data [][]byte
 }
 
@@ -123,12 +130,12 @@ func Fit(info *Info, in *Inputs, out *Outputs) error {
 		return errors.New("rows and tensors do not fit the model")
 	}
 	for i := range in.Data {
-		if len(in.Data[i]) != in.Rows*info.Inputs[i].RowBytes() {
+		if !info.Inputs[i].Fits(in.Data[i], in.Rows) {
 			return errors.New("input " + info.Inputs[i].Name + " has a wrong length")
 		}
 	}
 	for i := range out.Data {
-		if out.Data[i] != nil && len(out.Data[i]) != in.Rows*info.Outputs[i].RowBytes() {
+		if out.Data[i] != nil && info.Outputs[i].Type != Bytes && len(out.Data[i]) != in.Rows*info.Outputs[i].RowBytes() {
 			return errors.New("output " + info.Outputs[i].Name + " has a wrong length")
 		}
 	}

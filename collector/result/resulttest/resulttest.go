@@ -29,6 +29,7 @@ import (
 type Backend interface {
 	result.Store
 	result.Past
+	result.Corrections
 	result.Ledger
 }
 
@@ -45,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"filter agrees with match":             filters,
 		"purge goes by the id":                 purge,
 		"past":                                 past,
+		"corrections":                          corrections,
+		"corrections outlive results":          correctionsStay,
+		"corrected labels filter":              correctedFilters,
 		"ledger":                               ledger,
 		"concurrent writers lose nothing":      concurrent,
 		"bad entries leave nothing":            badEntries,

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -19,6 +20,27 @@ import (
 	"sonde.example/internal/record"
 )
 
+// correctedLabel is the column of a query on results that scanResult wants beside the body.
+const correctedLabel = "(SELECT label FROM corrections AS c WHERE c.session_id = results.session_id)"
+
+// selectResults is what scanResult reads, without conditions.
+const selectResults = "SELECT body, " + correctedLabel + " FROM results"
+
+// scanResult reads a result. The corrected label within the body is of the time when that was written; it does not count.
+func scanResult(scan func(...any) error, more ...any) (*queryv1.Result, error) {
+	var body []byte
+	var label sql.NullString
+	if err := scan(append([]any{&body, &label}, more...)...); err != nil {
+		return nil, err
+	}
+	r := &queryv1.Result{}
+	if err := proto.Unmarshal(body, r); err != nil {
+		return nil, err
+	}
+	r.CorrectedLabel = label.String
+	return r, nil
+}
+
 // List pages through results; see result.Store. The token is the last session id of the page before.
 func (s *Store) List(ctx context.Context, f record.Filter, pageSize int, pageToken string) ([]*queryv1.Result, string, error) {
 	where, args := conditions(f)
@@ -28,7 +50,7 @@ func (s *Store) List(ctx context.Context, f record.Filter, pageSize int, pageTok
 		}
 		where, args = append(where, "session_id < ?"), append(args, pageToken)
 	}
-	query := "SELECT body FROM results"
+	query := selectResults
 	if len(where) > 0 {
 		query += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -41,18 +63,13 @@ func (s *Store) List(ctx context.Context, f record.Filter, pageSize int, pageTok
 
 // Open returns what has not ended; see result.Past.
 func (s *Store) Open(ctx context.Context, agent string, exceptEpoch uint64) ([]*queryv1.Result, error) {
-	return s.results(ctx, "SELECT body FROM results WHERE ended = 0 AND agent = ? AND epoch != ? ORDER BY session_id",
+	return s.results(ctx, selectResults+" WHERE ended = 0 AND agent = ? AND epoch != ? ORDER BY session_id",
 		agent, int64(exceptEpoch))
 }
 
 func (s *Store) results(ctx context.Context, query string, args ...any) ([]*queryv1.Result, error) {
 	return rows(ctx, s, func(scan func(...any) error) (*queryv1.Result, error) {
-		var body []byte
-		if err := scan(&body); err != nil {
-			return nil, err
-		}
-		r := &queryv1.Result{}
-		return r, proto.Unmarshal(body, r)
+		return scanResult(scan)
 	}, query, args...)
 }
 
@@ -84,20 +101,15 @@ func (s *Store) Sessions(ctx context.Context, ids ...string) (map[string]*record
 		return nil, err
 	}
 	entries, err := rows(ctx, s, func(scan func(...any) error) (*record.Entry, error) {
-		var body, packets []byte
-		if err := scan(&body, &packets); err != nil {
-			return nil, err
+		var packets []byte
+		r, err := scanResult(scan, &packets)
+		if err != nil || packets == nil {
+			return &record.Entry{Result: r}, err
 		}
-		e := &record.Entry{Result: &queryv1.Result{}}
-		if packets != nil {
-			e.Head = &flowv1.Packets{}
-			if err := proto.Unmarshal(packets, e.Head); err != nil {
-				return nil, err
-			}
-		}
-		return e, proto.Unmarshal(body, e.Result)
-	}, `SELECT r.body, h.packets FROM json_each(?) AS wanted JOIN results AS r ON r.session_id = wanted.value
-		LEFT JOIN heads AS h ON h.session_id = r.session_id`, string(list))
+		e := &record.Entry{Result: r, Head: &flowv1.Packets{}}
+		return e, proto.Unmarshal(packets, e.Head)
+	}, "SELECT results.body, "+correctedLabel+`, h.packets FROM json_each(?) AS wanted JOIN results ON results.session_id = wanted.value
+		LEFT JOIN heads AS h ON h.session_id = results.session_id`, string(list))
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +177,9 @@ func condition(t record.Term) (string, []any) {
 	switch {
 	case t.Field == "state":
 		state, _ := record.StateNumber(t.Text)
-		return "(state " + string(t.Op) + " ?)", []any{int32(state)}
+		return fmt.Sprintf("(state %s %d)", t.Op, state), nil // no parameter: else the index of failed ones is not seen to fit
+	case t.Field == "corrected_label":
+		return correctedCondition(t)
 	case t.Field == "start_time":
 		return "(start_ns " + string(t.Op) + " ?)", []any{nanoseconds(t.Time)}
 	case t.Field == "port":
@@ -183,6 +197,19 @@ func condition(t record.Term) (string, []any) {
 	default:
 		return "(" + column(t.Field) + " " + string(t.Op) + " ?)", []any{t.Number}
 	}
+}
+
+// correctedCondition goes by the corrections, which are few, so that the results wanted are found by their ids. The empty
+// label is that of all others.
+func correctedCondition(t record.Term) (string, []any) {
+	in := "IN"
+	if (t.Op == "=") == (t.Text == "") {
+		in = "NOT IN"
+	}
+	if t.Text == "" {
+		return "(session_id " + in + " (SELECT session_id FROM corrections))", nil
+	}
+	return "(session_id " + in + " (SELECT session_id FROM corrections WHERE label = ?))", []any{t.Text}
 }
 
 // nanoseconds are those since 1970, as near as an integer comes to times before 1678 and after 2262.

@@ -1,4 +1,4 @@
--- Results, the heads they rest on, and the ledger. Columns beside body are those that can be filtered or joined; body is
+-- Results, the heads they rest on, corrections, and the ledger. Columns beside body are those that can be filtered or joined; body is
 -- the whole sonde.query.v1.Result. Addresses are 16 bytes, IPv4 mapped into IPv6, so that a prefix is a range. Session ids
 -- begin with the time, so rows come in nearly in order and a time is a range of ids. There is no index on what comes in no
 -- order, such as the community id: each session would write another page of it, as much again as all the rest.
@@ -28,11 +28,25 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE INDEX IF NOT EXISTS results_by_label ON results (label, session_id);
 CREATE INDEX IF NOT EXISTS results_open ON results (agent, epoch) WHERE ended = 0;
 
+-- Failed ones (3) are few, and looked for each hour to be tried again.
+CREATE INDEX IF NOT EXISTS results_failed ON results (session_id) WHERE state = 3;
+
 -- With row ids, because SQLite keeps large rows whole only in such a table.
 CREATE TABLE IF NOT EXISTS heads (
   session_id TEXT PRIMARY KEY,
   packets    BLOB NOT NULL
 );
+
+-- What people said that sessions really were; body is the whole sonde.query.v1.Correction. A result's corrected label is
+-- looked up here. Numbers grow with every correction and are never used again, for they are the tokens of pages.
+CREATE TABLE IF NOT EXISTS corrections (
+  number     INTEGER PRIMARY KEY AUTOINCREMENT,
+  session_id TEXT NOT NULL UNIQUE,
+  label      TEXT NOT NULL,
+  body       BLOB NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS corrections_by_label ON corrections (label, session_id);
 
 -- What the results of each lane add up to, moved in the transaction that changes a result.
 CREATE TABLE IF NOT EXISTS lane_totals (

@@ -59,9 +59,10 @@ type job struct {
 }
 
 var (
-	_ result.Store  = (*Store)(nil)
-	_ result.Past   = (*Store)(nil)
-	_ result.Ledger = (*Store)(nil)
+	_ result.Store       = (*Store)(nil)
+	_ result.Past        = (*Store)(nil)
+	_ result.Corrections = (*Store)(nil)
+	_ result.Ledger      = (*Store)(nil)
 )
 
 // Open opens or makes the file at path, and the folder it lies in. A file of another program or of a newer version is an
@@ -200,8 +201,14 @@ func (s *Store) transact(ctx context.Context, jobs []*job) error {
 
 // Get returns one result; see result.Store.
 func (s *Store) Get(ctx context.Context, sessionID string) (*queryv1.Result, error) {
-	r := &queryv1.Result{}
-	return r, s.row(ctx, r, "SELECT body FROM results WHERE session_id = ?", sessionID)
+	found, err := s.results(ctx, selectResults+" WHERE session_id = ?", sessionID)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%s: %w", sessionID, record.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 // Packets returns one head; see result.Store.
@@ -222,7 +229,7 @@ func (s *Store) row(ctx context.Context, into proto.Message, query, sessionID st
 	return proto.Unmarshal(body, into)
 }
 
-// Purge deletes what is old; see result.Store. The ledger and its totals stay.
+// Purge deletes what is old; see result.Store. Corrections, the ledger and its totals stay.
 func (s *Store) Purge(ctx context.Context, results, heads time.Time, limit int) (int, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()

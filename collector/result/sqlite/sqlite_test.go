@@ -69,3 +69,24 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 		}
 	}
 }
+
+// Failed results are looked for among millions each hour.
+func TestFailedResultsAreFoundByTheirIndex(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.db")
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var plan string
+	row := db.QueryRow(`EXPLAIN QUERY PLAN SELECT body FROM results WHERE (state = 3) AND session_id < ? ORDER BY session_id DESC LIMIT ?`, "x", 1)
+	if err := row.Scan(new(int), new(int), new(int), &plan); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(plan, "results_failed") {
+		t.Errorf("SQLite means to %s", plan)
+	}
+}

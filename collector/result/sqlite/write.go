@@ -90,7 +90,7 @@ type statements [countOfStatements]*sql.Stmt
 func (s *statements) prepare(ctx context.Context, db *sql.DB) (err error) {
 	for i, text := range [countOfStatements]string{
 		insertResult: `INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`,
-		selectResult: `SELECT body FROM results WHERE session_id = ?`,
+		selectResult: selectResults + ` WHERE session_id = ?`,
 		updateResult: `UPDATE results SET state = ?, label = ?, category = ?, probability = ?, unknown = ?, server_name = ?,
 			ended = ?, body = ? WHERE session_id = ?`,
 		updateCounts: `UPDATE results SET ended = ?, body = ? WHERE session_id = ?`,
@@ -186,12 +186,8 @@ func (w *writer) entry(e *record.Entry) error {
 
 // merge returns the result as it stands now, and the head if it is to be replaced.
 func (w *writer) merge(e *record.Entry) (*queryv1.Result, *flowv1.Packets, error) {
-	var body []byte
-	if err := w.stmt(selectResult).QueryRowContext(w.ctx, e.Result.GetSessionId()).Scan(&body); err != nil {
-		return nil, nil, err
-	}
-	r := &queryv1.Result{}
-	if err := proto.Unmarshal(body, r); err != nil {
+	r, err := scanResult(w.stmt(selectResult).QueryRowContext(w.ctx, e.Result.GetSessionId()).Scan)
+	if err != nil {
 		return nil, nil, err
 	}
 	before := record.Packets(r)

@@ -19,7 +19,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"sonde.example/inference/model"
+	"sonde.example/internal/label"
 	"sonde.example/internal/serving"
 )
 
@@ -262,12 +265,40 @@ func Near(t *testing.T, info *serving.Info, got, want *serving.Outputs) {
 
 // Trained is a folder with the good models' versions 1 and 2 under a name, as if
 // trained for another feature schema: programs that check theirs can load them.
+// Version 2 has a card, a label of the weak tier (dns), and Reference besides.
 func Trained(tb testing.TB, name, schemaSHA256 string) fstest.MapFS {
 	tb.Helper()
 	folder := fstest.MapFS{}
 	for _, version := range []string{"1", "2"} {
 		file := bytes.ReplaceAll(File(tb, "good/"+version), []byte(SchemaSHA256), []byte(schemaSHA256))
+		if version == "2" {
+			file = WithProperty(file, serving.PropertyReference, Reference)
+			file = WithProperty(file, "sonde.card", "# A model of tests\n")
+			file = WithProperty(file, label.PropertyLabels,
+				`[{"name":"web","category":"web"},{"name":"mail","category":"messages"},{"name":"dns","weak":true}]`)
+		}
 		folder[name+"/"+version+"/model.onnx"] = &fstest.MapFile{Data: file}
 	}
 	return folder
+}
+
+// Reference is what the good models may have been trained on.
+const Reference = `{
+	"features": [
+		{"name": "meta: packets", "tensor": "meta", "index": 8, "edges": [2, 6, 12], "shares": [0.25, 0.25, 0.25, 0.25, 0]},
+		{"name": "series: first payload size", "tensor": "series", "index": 0, "edges": [1, 100], "shares": [0.5, 0.25, 0.25, 0]}
+	],
+	"confidence": {"edges": [0.4, 0.6, 0.9], "shares": [0.1, 0.2, 0.3, 0.4]},
+	"energy": {"edges": [-2, -1], "shares": [0.5, 0.25, 0.25]},
+	"classes": [0.5, 0.25, 0.25], "unknown_rate": 0.05}`
+
+// WithProperty is a model's file with an entry added to its metadata; of two with
+// one key the last counts. (Messages of protobuf that are joined are merged.)
+func WithProperty(file []byte, key, value string) []byte {
+	entry := protowire.AppendTag(nil, 1, protowire.BytesType)
+	entry = protowire.AppendString(entry, key)
+	entry = protowire.AppendTag(entry, 2, protowire.BytesType)
+	entry = protowire.AppendString(entry, value)
+	file = protowire.AppendTag(slices.Clone(file), 14, protowire.BytesType) // metadata_props
+	return protowire.AppendBytes(file, entry)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/csv"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,8 +36,8 @@ func writeCapture(t *testing.T, path string, frames ...[]byte) {
 	}
 }
 
-func TestFeaturesOfACorpus(t *testing.T) {
-	corpus, out := t.TempDir(), filepath.Join(t.TempDir(), "features")
+func TestDatasetOfACorpus(t *testing.T) {
+	corpus, out := t.TempDir(), filepath.Join(t.TempDir(), "dataset")
 	segment := func(back bool, flags uint8, seq uint32, payload string) []byte {
 		if back {
 			return packettest.Ethernet(0x0800, packettest.IPv4("192.0.2.2", "192.0.2.1", 6, packettest.TCP(80, 4000, flags, seq, 1, []byte(payload))))
@@ -52,20 +53,14 @@ func TestFeaturesOfACorpus(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(corpus, "captures", "lab", "README"), []byte("no capture"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	labels := "file,proto,src_ip,src_port,dst_ip,dst_port,label\nlab/web.pcap,tcp,192.0.2.1,4000,192.0.2.2,80,http\nlab/web.pcap,udp,192.0.2.1,1,192.0.2.2,2,dns\n"
+	labels := "file,proto,src_ip,src_port,dst_ip,dst_port,label,group\nlab/web.pcap,tcp,192.0.2.1,4000,192.0.2.2,80,http,g1\nlab/web.pcap,udp,192.0.2.1,1,192.0.2.2,2,dns,g1\n"
 	if err := os.WriteFile(filepath.Join(corpus, "labels.csv"), []byte(labels), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
-	c := newFeaturesCommand()
-	var printed bytes.Buffer
-	c.SetOut(&printed)
-	c.SetArgs([]string{"--corpus", corpus, "--out", out})
-	if err := c.ExecuteContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if want := "4 rows of 2 sessions with a label; 2 sessions found, 2 joined; 1 rows of labels.csv without a session; 1 captures not read"; !strings.HasPrefix(printed.String(), want) {
-		t.Errorf("it says %q", printed.String())
+	printed := runDataset(t, "--corpus", corpus, "--out", out)
+	if want := "4 rows of 2 sessions with a label; 2 sessions found, 2 joined; 1 rows of labels.csv without a session; 1 captures not read"; !strings.HasPrefix(printed, want) {
+		t.Errorf("it says %q", printed)
 	}
 	f, err := os.Open(filepath.Join(out, "rows.csv"))
 	if err != nil {
@@ -78,7 +73,7 @@ func TestFeaturesOfACorpus(t *testing.T) {
 	}
 	var got []string
 	for _, r := range rows[1:] {
-		got = append(got, strings.Join(r[:5], " ")+" "+r[11])
+		got = append(got, strings.Join(r[:5], " ")+" "+r[12])
 	}
 	// Session, packets held, payloads held, whole, server port, label.
 	want := []string{"1 1 0 false 80 http", "1 2 1 false 80 http", "1 3 2 true 80 http", "2 1 0 true 80 http"}
@@ -100,21 +95,44 @@ func TestFeaturesOfACorpus(t *testing.T) {
 	}
 }
 
-func TestFeaturesNameWhatIsWrong(t *testing.T) {
+func TestDatasetNamesWhatIsWrong(t *testing.T) {
 	corpus := t.TempDir()
 	if err := os.WriteFile(filepath.Join(corpus, "labels.csv"), []byte("a,b\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	correct := filepath.Join(corpus, "good")
+	if err := os.Mkdir(correct, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(correct, "labels.csv"), []byte("file,proto,src_ip,src_port,dst_ip,dst_port,label\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, arguments := range map[string][]string{
-		"labels.csv":                     {"--corpus", t.TempDir(), "--out", t.TempDir()},
-		"the first columns must be":      {"--corpus", corpus, "--out", t.TempDir()},
-		`required flag(s) "out" not set`: {"--corpus", corpus},
+		"labels.csv":                        {"--corpus", t.TempDir(), "--out", t.TempDir()},
+		"the first columns must be":         {"--corpus", corpus, "--out", t.TempDir()},
+		"there is no column group":          {"--corpus", correct, "--out", t.TempDir()},
+		"--out: needed":                     {"--corpus", corpus},
+		"--heads: 24 is not from 1 to 23":   {"--corpus", corpus, "--out", t.TempDir(), "--heads", "1,24"},
+		`--augment: "gain" is none of loss`: {"--corpus", corpus, "--out", t.TempDir(), "--augment", "gain"},
 	} {
-		c := newFeaturesCommand()
+		c := newDataset(streams{out: io.Discard})
 		c.SilenceErrors, c.SilenceUsage = true, true
 		c.SetArgs(arguments)
 		if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q came out as %v", name, err)
 		}
 	}
+}
+
+// runDataset runs the command and returns what it printed.
+func runDataset(t *testing.T, arguments ...string) string {
+	t.Helper()
+	var printed bytes.Buffer
+	c := newDataset(streams{out: &printed})
+	c.SilenceErrors, c.SilenceUsage = true, true
+	c.SetArgs(arguments)
+	if err := c.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return printed.String()
 }

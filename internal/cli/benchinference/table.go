@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// printConditions says where and on what it was measured.
+func printConditions(out io.Writer, b *bench) {
+	fmt.Fprintf(out, "%s, %d cores, load average %s, %s; model %.12s, %d sessions of %s, at most %v for 99 of 100 requests; median of %d runs\n\n",
+		processor(), runtime.NumCPU(), loadAverage(), runtime.Version(), b.raw.info.SHA256, len(b.sessions), b.config.capture, limit, b.config.runs)
+}
+
+func processor() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, ok := strings.CutPrefix(line, "model name"); ok {
+				return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+			}
+		}
+	}
+	return runtime.GOARCH
+}
+
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Fields(string(text))[0]
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func printRows(out io.Writer, rows []*measured) {
+	fmt.Fprintln(out, "| server | sessions a request | sessions/s | p50 / p99 / p99.9 ms | CPU us a session: server | client | rows a run | RSS MiB |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
+	for _, m := range rows {
+		w := m.median()
+		rate, batch, resident := fmt.Sprintf("%.0f", w.rate), "", ""
+		if !w.sustained() {
+			rate = "none"
+		}
+		if w.batch > 0 {
+			batch = fmt.Sprintf("%.1f", w.batch)
+		}
+		if m.resident > 0 {
+			resident = fmt.Sprint(m.resident >> 20)
+		}
+		fmt.Fprintf(out, "| %s | %d | %s | %.1f / %.1f / %.1f | %.1f | %.1f | %s | %s |\n",
+			m.name, m.rows, rate, millis(w.p50), millis(w.p99), millis(w.p999), micros(w.server), micros(w.client), batch, resident)
+	}
+}
+
+func printShared(out io.Writer, all []*comparison) {
+	fmt.Fprintln(out, "\nCPU us a session at the same rate, in turns:")
+	fmt.Fprintln(out, "\n| calls | sessions a request | sessions/s | raw | echo: server + client | sonde: server + client | server / (echo + raw) | with clients |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
+	for _, c := range all {
+		raw, echo, sonde := c.raws.median(), c.echoes.median(), c.measured.median()
+		fmt.Fprintf(out, "| %s | %d | %.0f | %.1f | %.1f + %.1f | %.1f + %.1f | %.2f | %.2f |\n", c.name, c.rows, c.rate, micros(raw.server),
+			micros(echo.server), micros(echo.client), micros(sonde.server), micros(sonde.client), c.ratio(), c.whole())
+	}
+}
+
+// ratio is what the daemon takes, in parts of the two floors together.
+func (c *comparison) ratio() float64 {
+	return float64(c.measured.median().server) / float64(c.raws.median().server+c.echoes.median().server)
+}
+
+// whole is the same with the clients on both sides.
+func (c *comparison) whole() float64 {
+	sonde, echo := c.measured.median(), c.echoes.median()
+	return float64(sonde.server+sonde.client) / float64(c.raws.median().server+echo.server+echo.client)
+}
+
+// printAims sets what was aimed at beside what was reached.
+func printAims(out io.Writer, rows []*measured, shared []*comparison) {
+	find := func(name string, n int) (window, bool) {
+		for _, m := range rows {
+			if m.name == name && m.rows == n {
+				return m.median(), true
+			}
+		}
+		return window{}, false
+	}
+	sonde, ok := find("sonde, ModelInfer", 64)
+	if !ok {
+		return
+	}
+	fmt.Fprintln(out, "\n| aim | reached |\n|---|---|")
+	fmt.Fprintf(out, "| 20,000 sessions/s on two cores, the client on them too | %.0f |\n", sonde.rate)
+	if len(shared) > 0 {
+		fmt.Fprintf(out, "| at most 1.3 times echo and raw ONNX Runtime together, CPU | %.2f; with the clients %.2f |\n", shared[0].ratio(), shared[0].whole())
+	}
+	for _, name := range []string{"Flask + PyTorch, JSON", "gunicorn, Flask + PyTorch, binary"} {
+		for _, n := range []int{64, 1} {
+			flask, ok := find(name, n)
+			ours, found := find("sonde, ModelInfer", n)
+			if ok && found && ours.server > 0 {
+				fmt.Fprintf(out, "| a tenth of the CPU of %s, %d a request | 1/%.1f |\n", name, n, float64(flask.server)/float64(ours.server))
+			}
+		}
+	}
+}
