@@ -190,7 +190,7 @@ func TestBadFilesChangeNothing(t *testing.T) {
 		"external data":   {file("external-data"), `weight "w" lies in another file: external data is not supported`},
 		"custom operator": {file("custom-operator"), `custom operators of domain "evil" are not supported`},
 		"fixed rows":      {file("fixed-rows"), `"x" has shape [1 3]: the first dimension must be open`},
-		"strings":         {file("strings"), `"x" has elements of ONNX type 8, which is not supported`},
+		"strings":         {file("strings"), "cannot take the place of a classifier"},
 		"sequence":        {file("sequence"), `"y" is a sequence or a map`},
 		"lost rows":       {file("lost-rows"), "cannot take the place of a classifier"},
 		"no classifier":   {file("types"), "it has none of Sonde's metadata and cannot take the place of a classifier"},

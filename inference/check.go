@@ -155,6 +155,8 @@ func sampleTensor(r *rand.Rand, t *serving.Tensor, rows int) []byte {
 			data = binary.LittleEndian.AppendUint64(data, math.Float64bits(r.Float64()))
 		case serving.FP16, serving.BF16:
 			data = binary.LittleEndian.AppendUint16(data, 0x3c00*uint16(r.IntN(2))) // 1 of FP16; 0.0078 of BF16
+		case serving.Bytes:
+			data = serving.AppendBytes(data, string(rune('0'+r.IntN(2))))
 		default:
 			data = append(data, byte(r.IntN(2)))
 			data = append(data, make([]byte, t.Type.Size()-1)...)

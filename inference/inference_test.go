@@ -290,7 +290,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		"no folder":    {func(c *inference.Config) { c.Models = "/nowhere" }, "--models: stat /nowhere"},
 		"no model":     {func(c *inference.Config) { c.Model = "other" }, `no model "other" in the repository`},
 		"wrong schema": {func(c *inference.Config) { c.BuiltIn = modeltest.Files(t); c.Model = "good" }, "built in/good/2/model.onnx: model refused: the model was trained for feature schema " + modeltest.SchemaSHA256},
-		"other inputs": {func(c *inference.Config) { c.BuiltIn = modeltest.Files(t); c.Model = "strings" }, "built in/strings/1/model.onnx: model refused: "},
+		"other inputs": {func(c *inference.Config) { c.BuiltIn = modeltest.Files(t); c.Model = "sequence" }, "built in/sequence/1/model.onnx: model refused: "},
 		"certificate":  {func(c *inference.Config) { c.TLS.Key = "/nowhere/key" }, "/nowhere/key"},
 		"flags": {func(c *inference.Config) {
 			*c = inference.Config{Listen: "8001", Models: "s3://bucket", Workers: -1, MaxQueueRows: 5, MaxDelay: -1}

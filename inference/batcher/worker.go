@@ -152,7 +152,8 @@ func (w *worker) together(ctx context.Context) (serving.Run, error) {
 	}
 	out := &serving.Outputs{Data: grow(&w.out, len(info.Outputs))}
 	for i := range info.Outputs {
-		out.Data[i] = slices.Grow(out.Data[i][:0], w.rows*info.Outputs[i].RowBytes())[:w.rows*info.Outputs[i].RowBytes()]
+		n := w.rows * info.Outputs[i].RowBytes()
+		out.Data[i] = slices.Grow(out.Data[i][:0], max(n, 1))[:n] // never nil, which would be an output that nobody wants
 	}
 	gathered := time.Now()
 	if err := lease.Runner(w.number).Run(ctx, in, out); err != nil {
@@ -162,9 +163,13 @@ func (w *worker) together(ctx context.Context) (serving.Run, error) {
 	for i := range info.Outputs {
 		data := out.Data[i]
 		for _, j := range w.jobs {
-			n := j.in.Rows * info.Outputs[i].RowBytes()
-			copy(j.out.Data[i], data[:n]) // nothing, if this output is not wanted
-			data = data[n:]
+			var own []byte
+			own, data = info.Outputs[i].Cut(data, j.in.Rows)
+			if info.Outputs[i].Type == serving.Bytes && j.out.Data[i] != nil {
+				j.out.Data[i] = append(j.out.Data[i][:0], own...)
+			} else {
+				copy(j.out.Data[i], own) // nothing, if this output is not wanted
+			}
 		}
 	}
 	ended := time.Now()

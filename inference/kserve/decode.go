@@ -1,6 +1,7 @@
 package kserve
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -15,6 +16,11 @@ import (
 // request must stay as it is until the rows were run.
 func decode(info *serving.Info, r *kservev2.ModelInferRequest) (*serving.Inputs, error) {
 	inputs, raw := r.GetInputs(), r.GetRawInputContents()
+	for n, tensor := range inputs { // first, for such a tensor has no raw contents
+		if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
+			return nil, rpc.InvalidArgument(fmt.Sprintf("inputs[%d].parameters", n), "input %q: shared memory is not supported", tensor.GetName())
+		}
+	}
 	if len(raw) > 0 && len(raw) != len(inputs) {
 		return nil, rpc.InvalidArgument("raw_input_contents", "%d entries for %d inputs", len(raw), len(inputs))
 	}
@@ -62,6 +68,13 @@ func rawContents(form *serving.Tensor, contents *kservev2.InferTensorContents, r
 			"contents must not be specified for input %q when raw_input_contents is used", form.Name)
 	}
 	field := func() string { return fmt.Sprintf("raw_input_contents[%d]", n) }
+	if form.Type == serving.Bytes {
+		if !form.Fits(raw, rows) {
+			return nil, rpc.InvalidArgument(field(), "input %q of BYTES %v needs %d elements, each after its length in 4 bytes, and nothing else",
+				form.Name, form.ShapeOf(rows), rows*form.RowElements())
+		}
+		return raw, checkText(form, raw, field)
+	}
 	if want := rows * form.RowBytes(); len(raw) != want {
 		return nil, rpc.InvalidArgument(field(), "input %q of %s %v needs %d bytes, %d came", form.Name, form.Type, form.ShapeOf(rows), want, len(raw))
 	}
@@ -73,11 +86,20 @@ func rawContents(form *serving.Tensor, contents *kservev2.InferTensorContents, r
 	return raw, nil
 }
 
+// checkText refuses strings that ONNX Runtime would be given only the beginning of.
+func checkText(form *serving.Tensor, data []byte, field func() string) error {
+	for n := 0; len(data) > 0; n++ {
+		var element []byte
+		element, data, _ = serving.CutBytes(data)
+		if bytes.IndexByte(element, 0) >= 0 {
+			return rpc.InvalidArgument(field(), "input %q: element %d has a zero byte in it", form.Name, n)
+		}
+	}
+	return nil
+}
+
 // checkForm compares type and shape with the model's, and returns the rows.
 func checkForm(form *serving.Tensor, tensor *kservev2.ModelInferRequest_InferInputTensor, field func(string) string) (int, error) {
-	if _, ok := tensor.GetParameters()["shared_memory_region"]; ok {
-		return 0, rpc.InvalidArgument(field("parameters"), "input %q: shared memory is not supported", form.Name)
-	}
 	if tensor.GetDatatype() != form.Type.String() {
 		return 0, rpc.InvalidArgument(field("datatype"), "input %q is %s, %q came", form.Name, form.Type, tensor.GetDatatype())
 	}

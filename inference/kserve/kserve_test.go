@@ -1,6 +1,7 @@
 package kserve_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -476,4 +478,71 @@ func FuzzModelInfer(f *testing.F) {
 			t.Errorf("answered %v", response)
 		}
 	})
+}
+
+// TestStrings sends BYTES both ways, through a model that gives them back: alone, with others in one run, and in several.
+func TestStrings(t *testing.T) {
+	p := open(t, nil, true, "strings")
+	ask := func(rows int, raw []byte, contents [][]byte) (*kservev2.ModelInferResponse, error) {
+		r := &kservev2.ModelInferRequest{ModelName: "strings", Inputs: []*kservev2.ModelInferRequest_InferInputTensor{
+			{Name: "x", Datatype: "BYTES", Shape: []int64{int64(rows), 3}, Contents: &kservev2.InferTensorContents{BytesContents: contents}},
+		}}
+		if raw != nil {
+			r.RawInputContents = [][]byte{raw}
+		}
+		return p.ModelInfer(t.Context(), r)
+	}
+	text := func(rows, seed int) (raw []byte, contents [][]byte) {
+		for i := range rows * 3 {
+			element := strings.Repeat("ä", (i+seed)%5) + fmt.Sprint(seed) // some of them are longer
+			raw, contents = serving.AppendBytes(raw, element), append(contents, []byte(element))
+		}
+		return raw, contents
+	}
+	var all sync.WaitGroup
+	for seed := range 20 {
+		all.Go(func() {
+			rows := 1 + seed*seed
+			raw, contents := text(rows, seed)
+			for name, form := range map[string]func() (*kservev2.ModelInferResponse, error){
+				"raw":   func() (*kservev2.ModelInferResponse, error) { return ask(rows, raw, nil) },
+				"typed": func() (*kservev2.ModelInferResponse, error) { return ask(rows, nil, contents) },
+			} {
+				response, err := form()
+				if err != nil {
+					t.Errorf("%s, %d rows: %v", name, rows, err)
+					continue
+				}
+				if o := response.GetOutputs()[0]; o.GetDatatype() != "BYTES" || !cmp.Equal(o.GetShape(), []int64{int64(rows), 3}) {
+					t.Errorf("%s, %d rows: %v", name, rows, o)
+				}
+				if !bytes.Equal(response.GetRawOutputContents()[0], raw) {
+					t.Errorf("%s, %d rows: other strings came back", name, rows)
+				}
+			}
+		})
+	}
+	all.Wait()
+	raw, contents := text(1, 3)
+	zero := bytes.ReplaceAll(bytes.Clone(raw), []byte("ä"), []byte{'a', 0})
+	for name, c := range map[string]struct {
+		raw      []byte
+		contents [][]byte
+		says     string
+	}{
+		"cut off":        {raw[:len(raw)-1], nil, `raw_input_contents[0]: input "x" of BYTES [1 3] needs 3 elements, each after its length in 4 bytes, and nothing else`},
+		"too many":       {append(bytes.Clone(raw), raw...), nil, "needs 3 elements"},
+		"a length ahead": {[]byte{255, 255, 255, 255, 1}, nil, "needs 3 elements"},
+		"typed too few":  {nil, contents[:2], `input "x" needs 3 elements in bytes_contents, 2 came`},
+		"zero byte":      {zero, nil, `input "x": element 0 has a zero byte in it`},
+		"typed zero":     {nil, [][]byte{{'a'}, {0}, {'b'}}, `inputs[0].contents: input "x": element 1 has a zero byte in it`},
+	} {
+		if _, err := ask(1, c.raw, c.contents); status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), c.says) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	config, err := p.ModelConfig(t.Context(), &kservev2.ModelConfigRequest{Name: "strings"})
+	if err != nil || config.GetConfig().GetInput()[0].GetDataType() != kservev2.DataType_TYPE_STRING {
+		t.Errorf("got %v, %v", config, err)
+	}
 }

@@ -110,5 +110,8 @@ func parameters(info *serving.Info) map[string]*kservev2.ModelParameter {
 
 // dataType is the configuration's word for a type: FP32 is TYPE_FP32 there.
 func dataType(t serving.DataType) kservev2.DataType {
+	if t == serving.Bytes {
+		return kservev2.DataType_TYPE_STRING
+	}
 	return kservev2.DataType(kservev2.DataType_value["TYPE_"+t.String()])
 }

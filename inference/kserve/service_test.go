@@ -1,6 +1,7 @@
 package kserve_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	kservev2 "sonde.example/gen/go/inference"
+	"sonde.example/inference/kserve"
 	"sonde.example/inference/model/modeltest"
 	"sonde.example/internal/serving"
 )
@@ -228,5 +230,29 @@ func TestStatistics(t *testing.T) {
 	}
 	if _, err := p.ModelStatistics(t.Context(), &kservev2.ModelStatisticsRequest{Name: "bad"}); status.Code(err) != codes.NotFound {
 		t.Errorf("got %v", err)
+	}
+}
+
+// seen keeps how a request wants to be run.
+type seen struct{ options chan serving.CallOptions }
+
+func (s seen) Predict(_ context.Context, _ serving.Lease, _ *serving.Inputs, _ *serving.Outputs, o serving.CallOptions) error {
+	s.options <- o
+	return nil
+}
+
+func TestPriorityAndTimeoutReachThePredictor(t *testing.T) {
+	s := seen{make(chan serving.CallOptions, 1)}
+	p := open(t, func(kserve.Predictor) kserve.Predictor { return s }, false)
+	for name, want := range map[string]serving.CallOptions{
+		"triton-plain":   {},
+		"triton-classes": {Priority: serving.PriorityInteractive, Timeout: 5 * time.Second},
+	} {
+		if _, err := p.ModelInfer(t.Context(), golden(t, name)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-s.options; got != want {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
 	}
 }

@@ -69,6 +69,14 @@ func typed(form *serving.Tensor, c *kservev2.InferTensorContents, elements int, 
 		return fill(&w, c, "fp64_contents", c.GetFp64Contents(), func(b []byte, v float64) ([]byte, bool) {
 			return binary.LittleEndian.AppendUint64(b, math.Float64bits(v)), true
 		})
+	case serving.Bytes:
+		raw, err := fill(&w, c, "bytes_contents", c.GetBytesContents(), func(b []byte, v []byte) ([]byte, bool) {
+			return serving.AppendBytes(b, string(v)), true
+		})
+		if err != nil {
+			return nil, err
+		}
+		return raw, checkText(form, raw, func() string { return field })
 	}
 	return nil, rpc.InvalidArgument(field, "input %q of %s only comes in raw_input_contents", form.Name, form.Type)
 }

@@ -16,10 +16,11 @@ const (
 	// checkedRows is how many rows Check compares alone and in a batch.
 	checkedRows = 64
 	// MaxProbabilityDifference is the most by which a probability of a row that is run alone may differ from the same row's
-	// in a batch, and MaxBatchDifference that of any other number, relative to those greater than 1: engines add up in
-	// another order for another number of rows.
+	// in a batch.
 	MaxProbabilityDifference = 1e-6
-	MaxBatchDifference       = 1e-5
+	// MaxBatchDifference is that of any other number, relative to those greater than 1: engines add up in another order for
+	// another number of rows.
+	MaxBatchDifference = 1e-5
 	// timedRuns and timedFor bound a measurement of latency: at least the one, and at least the other.
 	timedRuns = 5
 	timedFor  = 50 * time.Millisecond
@@ -139,8 +140,8 @@ func (c *Checked) compare(ctx context.Context, r serving.Runner, in *serving.Inp
 func cutRow(data [][]byte, tensors []serving.Tensor, row int) [][]byte {
 	cut := make([][]byte, len(data))
 	for i := range data {
-		n := tensors[i].RowBytes()
-		cut[i] = data[i][row*n : (row+1)*n]
+		_, rest := tensors[i].Cut(data[i], row)
+		cut[i], _ = tensors[i].Cut(rest, 1)
 	}
 	return cut
 }

@@ -70,7 +70,7 @@ func warmUp(ctx context.Context, info *serving.Info, r serving.Runner) error {
 	for _, rows := range []int{1, 16, 64, serving.MaxRunRows} {
 		in := &serving.Inputs{Rows: rows, Data: make([][]byte, len(info.Inputs))}
 		for i := range info.Inputs {
-			in.Data[i] = make([]byte, rows*info.Inputs[i].RowBytes())
+			in.Data[i] = info.Inputs[i].Zero(rows)
 		}
 		out := serving.NewOutputs(info, rows)
 		if err := r.Run(ctx, in, out); err != nil {

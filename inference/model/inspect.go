@@ -24,7 +24,7 @@ const maxDepth = 16
 // Inspect reads what an ONNX file says about itself, without an engine: inputs,
 // outputs and metadata. It refuses what must never reach an engine or could not
 // be served row by row: weights in other files, operators that the engine does
-// not bring along, a fixed number of rows, strings, sequences and maps. The
+// not bring along, a fixed number of rows, sequences and maps. The
 // errors name what is wrong, but not the file.
 //
 // The numbers are those of onnx/onnx.proto (https://onnx.ai/onnx/repo-docs/IR.html).
@@ -271,7 +271,7 @@ func valueInfo(b []byte) (serving.Tensor, error) {
 		return t, fmt.Errorf("%q has shape %v: the first dimension must be open, it counts the rows", t.Name, dims)
 	}
 	t.Dims = dims[1:]
-	row := int64(t.Type.Size())
+	row := int64((&serving.Tensor{Type: t.Type}).RowRoom()) // of one element
 	for _, d := range t.Dims {
 		if d == 0 || d > maxRowBytes {
 			return t, fmt.Errorf("%q has shape %v: a dimension is out of range", t.Name, dims)

@@ -173,7 +173,7 @@ def section(piece: dict | None) -> str:
     blind = "a model that was trained on sizes and times only" if piece["retrained"] else "the same model with everything masked that comes from payload but its sizes"
     lines += [
         f"{piece['sessions']} sessions of {piece['programs']} real programs (`make lab`), labelled by the process that made them, none of it in training; at most {piece['cap']} of a program and "
-        "label, and without what kernels say by themselves (ICMP, IGMP). \"Without payload\" is {blind}: "
+        f"label, and without what kernels say by themselves (ICMP, IGMP). \"Without payload\" is {blind}: "
         f"what an observer has where all is encrypted. nDPI is Debian's {piece['version']} on the same captures. A session counts as right if the answer is given and right; for the "
         "best guess no answer is held back. Intervals are 95 % over programs.", "",
         "| | accuracy | macro-F1 | no answer | right of answers |", "|---|---|---|---|---|",

@@ -20,6 +20,9 @@ import intervals
 FALSE_ALARMS = 0.001
 SHIP = 0.5
 
+# Beside it, to show how far off it is.
+MANY_FALSE_ALARMS = 0.01
+
 # Sessions of one capture and family (or of one benign capture): a scan or a flood would be most of the corpus.
 CAP = 40
 
@@ -30,8 +33,8 @@ LEAST = 10
 PREFIX = 32
 CLIENT, SERVER = 0, 512
 
-TREES = {"max_depth": 5, "eta": 0.2, "subsample": 0.8, "colsample_bytree": 0.5, "objective": "binary:logistic", "tree_method": "hist", "nthread": 1, "seed": 1}
-ROUNDS = 120
+TREES = {"max_depth": 5, "eta": 0.3, "subsample": 0.8, "colsample_bytree": 0.5, "objective": "binary:logistic", "tree_method": "hist", "max_bin": 64, "nthread": 1, "seed": 1}
+ROUNDS = 60
 
 
 def read(features: Path) -> tuple[np.ndarray, list[dict]]:
@@ -80,12 +83,12 @@ def judge(x: np.ndarray, rows: list[dict], families: list[str], strict: bool) ->
             held = ~malicious & (fold == k)
             benign[held] = booster.predict(xgboost.DMatrix(x[held]))
             found.append(booster.predict(xgboost.DMatrix(x[mine])))
-        limit = np.nanquantile(benign, 1 - FALSE_ALARMS, method="higher")
+        limit, lower = np.nanquantile(benign, [1 - FALSE_ALARMS, 1 - MANY_FALSE_ALARMS], method="higher")
         hits = np.mean([f > limit for f in found], axis=0)
         out[family] = {
             "sessions": int(mine.sum()), "groups": len(set(group[mine])), "found": round(float(hits.mean()), 4),
             "found_interval": intervals.over_groups(group[mine], intervals.accuracy(hits)) if len(set(group[mine])) > 2 else None,
-            "auroc": round(auroc(np.concatenate(found), benign[~malicious]), 4),
+            "found_with_many": round(float(np.mean([f > lower for f in found])), 4), "auroc": round(auroc(np.concatenate(found), benign[~malicious]), 4),
             "benign_sessions": int((~malicious).sum()), "false_alarms": int((benign > limit).sum()),
         }
     return out
@@ -108,13 +111,14 @@ def run(features: Path) -> dict:
     families = sorted(f for f, n in sizes.items() if n >= LEAST)
     unseen, strict = judge(x, rows, families, strict=False), judge(x, rows, families, strict=True)
 
-    def mean(each: dict) -> float:
-        return round(float(np.mean([f["found"] for f in each.values()])), 4)
+    def mean(each: dict, what: str = "found") -> float:
+        return round(float(np.mean([f[what] for f in each.values()])), 4)
 
     return {
         "false_alarms": FALSE_ALARMS, "cap": CAP, "families": unseen, "families_without_their_sources": strict,
         "small_families": {f: n for f, n in sorted(sizes.items()) if n < LEAST},
-        "mean_found": mean(unseen), "mean_found_without_their_sources": mean(strict),
+        "mean_found": mean(unseen), "mean_found_without_their_sources": mean(strict), "many_false_alarms": MANY_FALSE_ALARMS,
+        "mean_found_with_many": mean(unseen, "found_with_many"), "mean_found_with_many_without_their_sources": mean(strict, "found_with_many"),
         "ships": bool(min(mean(unseen), mean(strict)) >= SHIP),
     }
 
@@ -131,7 +135,8 @@ def section(piece: dict | None) -> str:
         f"either (at most {piece['cap']} sessions of a capture). Such a score would ship if it found at least half.",
         "",
         f"Over the families it finds {100 * piece['mean_found']:.0f} % on average; when the family's whole source is left out of training, too, "
-        f"{100 * piece['mean_found_without_their_sources']:.0f} %. The second figure is the honest one: the corpus marks threats by capture, and benign and "
+        f"{100 * piece['mean_found_without_their_sources']:.0f} % (at {100 * piece['many_false_alarms']:.0f} % false alarms {100 * piece['mean_found_with_many']:.0f} % "
+        f"and {100 * piece['mean_found_with_many_without_their_sources']:.0f} %). The second figure is the honest one: the corpus marks threats by capture, and benign and "
         "malicious captures come from different laboratories, so what tells the laboratories apart looks like a detector.", "",
         "| family | sessions | groups | found | AUROC | found, source left out | AUROC |", "|---|---|---|---|---|---|---|",
     ]

@@ -3,10 +3,12 @@ package cli_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,6 +19,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	queryv1 "sonde.example/gen/go/sonde/query/v1"
+	"sonde.example/inference/model/modeltest"
+	"sonde.example/internal/feature"
 	"sonde.example/internal/record"
 	"sonde.example/internal/service"
 	"sonde.example/internal/testenv/netns"
@@ -276,15 +280,28 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 // TestOperationsSaysWhatHappensLive types what docs/operations.md says of a running sonde all.
 func TestOperationsSaysWhatHappensLive(t *testing.T) {
 	m := newMachine(t)
-	a := runAll(m, "--capture", "eth0", "--state", filepath.Join(m.dir, ".local/state/sonde"))
+	layOutTraining(m)
+	a := runAll(m, "--capture", "eth0", "--state", filepath.Join(m.dir, ".local/state/sonde"), "--inference-models", filepath.Join(m.dir, "models"))
 	m.env = append(m.env, "SONDE_STATE="+filepath.Join(m.dir, ".local/state/sonde"))
+	traffic := newTraffic(m)
+	traffic.start()
+	m.eventually("there are results", func() bool { return m.must("sonde results --limit 1 --json") != "" })
 	ran := 0
 	for _, e := range examplesOf(t, "../../docs/operations.md") {
 		if !strings.HasPrefix(e.kind, "live") {
 			continue
 		}
 		ran++
+		if strings.Contains(e.command, "shadow_rows_total") {
+			m.eventually("the shadow has classified", func() bool {
+				return strings.TrimSpace(m.must(`curl -sS http://127.0.0.1:9465/metrics | sed -n 's/^sonde_inference_shadow_rows_total{outcome="differ"} //p'`)) != "0"
+			})
+		}
+		before := a.status("agent", "local")
 		said, err := m.bash(e.command)
+		if strings.Contains(e.command, "UPDATE agent_config") { // which does not wait as sonde config does
+			m.eventually("the row is in force", func() bool { return a.status("agent", "local").running > before.running })
+		}
 		if (err != nil) != (e.kind == "live-fails") {
 			t.Errorf("line %d ended with %v\n%s\n%s", e.line, err, e.command, said)
 		}
@@ -293,9 +310,52 @@ func TestOperationsSaysWhatHappensLive(t *testing.T) {
 				t.Errorf("line %d does not say %q\n%s\n%s", e.line, want, e.command, said)
 			}
 		}
+		if strings.Contains(e.command, "planned_info") {
+			m.eventually("the new version answers", func() bool {
+				return m.must("sonde results --limit 1 --json | jq -r .classification.model_version") == "2\n"
+			})
+			traffic.stop()
+		}
 	}
-	if ran < 7 {
+	if ran < 11 {
 		t.Errorf("ran %d commands, which is not the page", ran)
 	}
+	if label := m.must("sonde labels --json | jq -r .label"); label != "our-intranet\n" {
+		t.Errorf("labels are %q, want the one of the page", label)
+	}
 	m.end(a.process)
+}
+
+// layOutTraining puts into the machine's folder what the page finds there: a corpus, the models that ship, and a make that
+// does all of make train but the training, which a small model stands in for.
+func layOutTraining(m *machine) {
+	m.Helper()
+	sample, err := os.ReadFile("sample/sample.pcapng")
+	if err != nil {
+		m.Fatal(err)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		m.Fatal(err)
+	}
+	labels := "file,proto,src_ip,src_port,dst_ip,dst_port,label,group\nsample.pcapng,tcp,10.77.0.1,48500,10.77.0.2,5432,sql-database,sample\n"
+	train := `#!/bin/bash -eu
+for word in "$@"; do case $word in *=*) export "$word" ;; esac; done
+[[ $1 == train && $(jq -r .label "$CORRECTIONS") == our-intranet ]]
+sonde dataset --corpus "$CORPUS" --corrections "$CORRECTIONS" --out dataset
+cut -d, -f 13 dataset/rows.csv | grep -q our-intranet
+out=$(` + filepath.Join(root, "internal/tools/scripts/next-version.sh") + ` "$MODELS/sonde" ` + filepath.Join(root, "inference/models/sonde") + `)
+mkdir "$out"
+cp trained.onnx "$out/model.onnx"
+`
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(m.dir, "corpus", "captures"), 0o755),
+		os.MkdirAll(filepath.Join(m.dir, "models"), 0o755),
+		os.WriteFile(filepath.Join(m.dir, "corpus", "captures", "sample.pcapng"), sample, 0o600),
+		os.WriteFile(filepath.Join(m.dir, "corpus", "labels.csv"), []byte(labels), 0o600),
+		os.WriteFile(filepath.Join(m.dir, "trained.onnx"), modeltest.Trained(m.T, "sonde", feature.SchemaSHA256())["sonde/2/model.onnx"].Data, 0o600),
+		os.WriteFile(filepath.Join(m.stubs, "make"), []byte(train), 0o755), //nolint:gosec // it has to be executable
+	); err != nil {
+		m.Fatal(err)
+	}
 }

@@ -122,7 +122,7 @@ func newReader(t *testing.T, tool string) *reader {
 	t.Cleanup(cancel)
 	r := &reader{T: t, ctx: ctx, dir: t.TempDir()}
 	var replace []string
-	for _, port := range []string{"7443", "8001", "9464", "9465", "9467"} {
+	for _, port := range []string{"7443", "8001", "9001", "9464", "9465", "9467"} {
 		replace = append(replace, "127.0.0.1:"+port, freeAddress(t))
 	}
 	r.addresses = strings.NewReplacer(replace...)

@@ -1,9 +1,10 @@
 package cli_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -48,14 +49,9 @@ func (s *site) startTriton(python string) {
 	if output, err := repository.CombinedOutput(); err != nil {
 		s.Fatalf("%v\n%s", err, output)
 	}
-	host, port, err := net.SplitHostPort(s.inference)
-	if err != nil {
-		s.Fatal(err)
-	}
 	files := s.certs.Service
-	cmd := exec.Command(python, filepath.Join(scripts, "serve.py"), folder, "--grpc-address", host, "--grpc-port", port,
-		"--allow-http", "false", "--allow-metrics", "false",
-		"--grpc-use-ssl-mutual", "true", "--grpc-root-cert", files.CA, "--grpc-server-cert", files.Certificate, "--grpc-server-key", files.Key)
+	cmd := exec.Command(python, filepath.Join(scripts, "serve.py"), folder, "--listen", s.inference,
+		"--tls-ca", files.CA, "--tls-certificate", files.Certificate, "--tls-key", files.Key)
 	p := s.startCommand(cmd)
 	s.Cleanup(func() { // sooner than it would be killed, for it has a child that nobody else ends
 		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
@@ -95,4 +91,43 @@ func (s *site) classifySample() map[string]*flowv1.Classification {
 		all[fmt.Sprint(r.GetStartTime().AsTime(), r.GetCommunityId())] = r.GetClassification()
 	}
 	return all
+}
+
+// TestInferencePageSaysWhatHappens runs the commands of docs/inference.md as a reader would in a checkout.
+func TestInferencePageSaysWhatHappens(t *testing.T) {
+	r := newReader(t, testenv.Service(t, "grpcurl"))
+	python := testenv.Service(t, "kserve_clients")
+	testenv.Service(t, "triton")
+	cache := filepath.Join(r.dir, ".cache")
+	errs := []error{os.Mkdir(cache, 0o700), os.Symlink(filepath.Dir(filepath.Dir(python)), filepath.Join(cache, "clients"))}
+	for _, folder := range []string{"deploy", "inference"} {
+		path, err := filepath.Abs(filepath.Join("..", "..", folder))
+		errs = append(errs, err, os.Symlink(path, filepath.Join(r.dir, folder)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	setup, ran := "", map[string]int{}
+	for _, e := range examplesOf(t, "../../docs/inference.md") {
+		ran[e.kind]++
+		switch e.kind {
+		case "setup":
+			setup += e.command + "\n"
+		case "start":
+			r.start(setup + "exec " + e.command) // Triton ends its own children
+		default:
+			output, err := r.run(t, setup+e.command)
+			if err != nil {
+				t.Fatalf("line %d: %v\n%s\n%s", e.line, err, e.command, output)
+			}
+			for _, want := range e.want {
+				if !shows(output, want) {
+					t.Errorf("line %d does not say %q:\n%s\n%s", e.line, want, e.command, output)
+				}
+			}
+		}
+	}
+	if ran["start"] != 3 || ran["run"] < 6 {
+		t.Errorf("ran %v, which is not the page", ran)
+	}
 }

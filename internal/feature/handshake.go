@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"strings"
@@ -20,25 +19,18 @@ const maxNameBytes = 255
 // nothing to tell.
 func (s *Session) Handshake() *flowv1.Handshake {
 	f := &s.found
-	client, server := &f.tls[forward], &f.tls[reverse]
+	client, transport := s.hello()
+	server := &f.tls[reverse]
 	h := &flowv1.Handshake{}
-	switch {
-	case client.found:
-		transport := byte('t')
-		switch {
-		case f.isQUIC:
-			transport = 'q'
-		case client.datagrams:
-			transport = 'd'
-		}
+	if client.found {
 		h.ServerName = hostName(client.hello.serverName)
 		h.Alpn = protocolNames(client.hello.protocols)
 		h.TlsVersion = versionName(client.hello.highest)
 		if client.hello.ciphers != nil {
 			h.Ja4 = ja4(&client.hello, transport)
 		}
-	case f.host != nil:
-		h.ServerName = hostName(f.host)
+	} else {
+		h.ServerName = hostName(s.host())
 	}
 	if server.found && len(server.hello.ciphers) == 2 {
 		h.TlsVersion = versionName(server.hello.highest)
@@ -47,9 +39,7 @@ func (s *Session) Handshake() *flowv1.Handshake {
 	if f.isQUIC {
 		h.QuicVersion = quicVersionName(f.quicVersion)
 	}
-	if h.DnsName = f.dns[forward].question(); h.GetDnsName() == "" {
-		h.DnsName = f.dns[reverse].question() // the question was missed; an answer repeats it
-	}
+	h.DnsName = s.question()
 	if s.protocol == protocolTCP {
 		h.SshClient, h.SshServer = identification(s.streams[forward]), identification(s.streams[reverse])
 	}
@@ -58,38 +48,6 @@ func (s *Session) Handshake() *flowv1.Handshake {
 		return nil
 	}
 	return h
-}
-
-const (
-	// maxIdentification is the length of an identification line with its end (RFC 4253 section 4.2).
-	maxIdentification = 255
-	// linesBefore is how many lines a server may say before it; the document sets no bound.
-	linesBefore = 16
-)
-
-// identification returns the line by which one side of SSH names its software, empty if there is none that is whole and
-// printable.
-func identification(stream []byte) string {
-	for range linesBefore {
-		line, rest, ended := bytes.Cut(stream, []byte("\n"))
-		if !ended {
-			return ""
-		}
-		if bytes.HasPrefix(line, []byte("SSH-")) {
-			line = bytes.TrimSuffix(line, []byte("\r"))
-			for _, c := range line {
-				if c < ' ' || c >= 0x7f {
-					return ""
-				}
-			}
-			if len(line) > maxIdentification {
-				return ""
-			}
-			return string(line)
-		}
-		stream = rest
-	}
-	return ""
 }
 
 // hostName returns a name that is printable and of sane length, without port and brackets; empty otherwise.

@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"unicode/utf8"
 )
 
 // findings is what inspect has read out of the two streams.
 type findings struct {
 	tls         [2]tlsStream
+	later       tlsStream // for Handshake: the client's hello, if it is not in the first message
 	quic        [2]quicStream
 	quicVersion uint32
 	isQUIC      bool
@@ -189,8 +191,8 @@ func (m *dnsMessage) reveal(out, in []byte) {
 // nameServiceLabel is how many letters a NetBIOS name has on the wire (RFC 1001 section 14.1); its messages look like DNS.
 const nameServiceLabel = 32
 
-// question returns the first name asked for as people write it, without the final dot (RFC 1035 section 5.1); empty when
-// none is, or when it is a NetBIOS name.
+// question returns the first name asked for as people write it, without the final dot (RFC 1035 section 5.1; blanks and
+// letters of other scripts stay, as RFC 6763 section 4.1.3 has them); empty when none is, or when it is a NetBIOS name.
 func (m *dnsMessage) question() string {
 	netBIOS := m.firstLabel == nameServiceLabel && (m.kind == 0x20 || m.kind == 0x21)
 	if !m.found || !m.asked || netBIOS {
@@ -200,11 +202,12 @@ func (m *dnsMessage) question() string {
 	for rest := m.name; len(rest) > 0; {
 		label := rest[1 : 1+int(rest[0])]
 		rest = rest[1+int(rest[0]):]
+		text := utf8.Valid(label)
 		for _, c := range label {
 			switch {
 			case c == '.' || c == '\\':
 				name = append(name, '\\', c)
-			case c <= ' ' || c >= 0x7f:
+			case c < ' ' || c == 0x7f || c > 0x7f && !text:
 				name = fmt.Appendf(name, "\\%03d", c)
 			default:
 				name = append(name, c)

@@ -75,6 +75,8 @@ func chromeHello(t testing.TB) []byte {
 								b.AddUint16(v)
 							}
 						})
+					case 0x23: // a ticket
+						b.AddBytes(bytes.Repeat([]byte{0xbb}, 32))
 					case 0x33:
 						b.AddBytes(bytes.Repeat([]byte{0xcc}, 40))
 					}

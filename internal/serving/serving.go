@@ -104,7 +104,8 @@ type Inputs struct {
 type Outputs struct {
 	// Data has an entry for each of Info.Outputs, in that order: rows times
 	// RowBytes bytes, made and owned by the caller. A nil entry is an output that
-	// nobody wants.
+	// nobody wants. One of Bytes that is wanted may be of any length, if it is not
+	// nil: a run puts its own there.
 	Data [][]byte
 }
 
@@ -129,12 +130,12 @@ func Fit(info *Info, in *Inputs, out *Outputs) error {
 		return errors.New("rows and tensors do not fit the model")
 	}
 	for i := range in.Data {
-		if len(in.Data[i]) != in.Rows*info.Inputs[i].RowBytes() {
+		if !info.Inputs[i].Fits(in.Data[i], in.Rows) {
 			return errors.New("input " + info.Inputs[i].Name + " has a wrong length")
 		}
 	}
 	for i := range out.Data {
-		if out.Data[i] != nil && len(out.Data[i]) != in.Rows*info.Outputs[i].RowBytes() {
+		if out.Data[i] != nil && info.Outputs[i].Type != Bytes && len(out.Data[i]) != in.Rows*info.Outputs[i].RowBytes() {
 			return errors.New("output " + info.Outputs[i].Name + " has a wrong length")
 		}
 	}

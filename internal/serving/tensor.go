@@ -9,8 +9,7 @@ import (
 // DataType is the type of a tensor's elements.
 type DataType uint8
 
-// The types, in no order that means anything. Strings are none of them: a model
-// of strings is refused.
+// The types, in no order that means anything.
 const (
 	Bool DataType = iota + 1
 	Uint8
@@ -25,15 +24,18 @@ const (
 	FP32
 	FP64
 	BF16
+	// Bytes are strings. Each has its length before it, in 4 bytes, little-endian.
+	Bytes
 )
 
 // Valid says whether the type is one of the constants.
-func (d DataType) Valid() bool { return d >= Bool && d <= BF16 }
+func (d DataType) Valid() bool { return d >= Bool && d <= Bytes }
 
 // String is the protocol's name of the type, such as FP32.
 func (d DataType) String() string { name, _, _ := d.facts(); return name }
 
-// Size is how many bytes an element takes; 0 for no valid type.
+// Size is how many bytes an element takes; 0 for Bytes, whose elements differ, and
+// for no valid type.
 func (d DataType) Size() int { _, size, _ := d.facts(); return size }
 
 // ONNX is the number of the type in the ONNX format (TensorProto.DataType); 0
@@ -68,12 +70,14 @@ func (d DataType) facts() (name string, size int, onnx int32) {
 		return "FP64", 8, 11
 	case BF16:
 		return "BF16", 2, 16
+	case Bytes:
+		return "BYTES", 0, 8
 	}
 	return fmt.Sprintf("DataType(%d)", uint8(d)), 0, 0
 }
 
-// FromONNX is the type of a number of the ONNX format; false for strings and what
-// else there is no type for.
+// FromONNX is the type of a number of the ONNX format; false for complex numbers and
+// what else there is no type for.
 func FromONNX(number int32) (DataType, bool) {
 	for d := Bool; d.Valid(); d++ {
 		if d.ONNX() == number {
@@ -102,8 +106,20 @@ func (t *Tensor) RowElements() int {
 	return n
 }
 
-// RowBytes is how many bytes a row has.
+// RowBytes is how many bytes a row has; 0 for Bytes.
 func (t *Tensor) RowBytes() int { return t.RowElements() * t.Type.Size() }
+
+// RowRoom is how many bytes a row takes in memory, about: of Bytes what an element
+// takes beside its letters.
+func (t *Tensor) RowRoom() int {
+	if t.Type == Bytes {
+		return t.RowElements() * stringRoom
+	}
+	return t.RowBytes()
+}
+
+// stringRoom is what a string takes in ONNX Runtime, short ones whole.
+const stringRoom = 32
 
 // Shape is the shape as the protocol writes it, with -1 for the rows.
 func (t *Tensor) Shape() []int64 { return t.ShapeOf(-1) }

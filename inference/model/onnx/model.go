@@ -48,7 +48,7 @@ func (m *onnxModel) NewRunner() (serving.Runner, error) {
 func (m *onnxModel) measure(ctx context.Context) error {
 	m.info.MaxRows = serving.MaxRunRows
 	for i := range m.info.Inputs {
-		m.info.MaxRows = min(m.info.MaxRows, max(1, maxBufferBytes/m.info.Inputs[i].RowBytes()))
+		m.info.MaxRows = min(m.info.MaxRows, max(1, maxBufferBytes/m.info.Inputs[i].RowRoom()))
 	}
 	for i := range m.info.Outputs {
 		// The Go binding cannot take over 16-bit floats that the runtime made.
@@ -65,7 +65,7 @@ func (m *onnxModel) measure(ctx context.Context) error {
 		}
 	}
 	for i := range m.info.Outputs {
-		m.info.MaxRows = min(m.info.MaxRows, max(1, maxBufferBytes/m.info.Outputs[i].RowBytes()))
+		m.info.MaxRows = min(m.info.MaxRows, max(1, maxBufferBytes/m.info.Outputs[i].RowRoom()))
 	}
 	return nil
 }

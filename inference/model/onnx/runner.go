@@ -34,6 +34,11 @@ func (r *runner) Run(ctx context.Context, in *serving.Inputs, out *serving.Outpu
 	if err := serving.Fit(r.model.info, in, out); err != nil {
 		return err
 	}
+	for i, b := range r.out {
+		if b.text() && out.Data[i] != nil {
+			out.Data[i] = out.Data[i][:0] // each part adds its own
+		}
+	}
 	for from := 0; from < in.Rows; from += r.model.info.MaxRows {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -48,7 +53,15 @@ func (r *runner) Run(ctx context.Context, in *serving.Inputs, out *serving.Outpu
 func (r *runner) run(in *serving.Inputs, out *serving.Outputs, from, rows int) error {
 	r.ins, r.outs = r.ins[:0], r.outs[:0]
 	for i, b := range r.in {
-		copy(b.memory, in.Data[i][from*b.row:(from+rows)*b.row])
+		if b.text() {
+			_, rest := b.tensor.Cut(in.Data[i], from)
+			part, _ := b.tensor.Cut(rest, rows)
+			if err := b.write(part, rows); err != nil {
+				return err
+			}
+		} else {
+			copy(b.memory, in.Data[i][from*b.row:(from+rows)*b.row])
+		}
 		v, err := b.value(rows)
 		if err != nil {
 			return err
@@ -66,7 +79,14 @@ func (r *runner) run(in *serving.Inputs, out *serving.Outputs, from, rows int) e
 		return err
 	}
 	for i, b := range r.out {
-		if out.Data[i] != nil {
+		switch {
+		case out.Data[i] == nil:
+		case b.text():
+			var err error
+			if out.Data[i], err = b.read(out.Data[i], rows); err != nil {
+				return err
+			}
+		default:
 			copy(out.Data[i][from*b.row:(from+rows)*b.row], b.memory)
 		}
 	}
@@ -85,18 +105,22 @@ func (r *runner) Close() error {
 }
 
 // buffer is room for some rows of one tensor in C's memory, and a tensor of the
-// runtime over it for every number of rows that was asked for.
+// runtime over it for every number of rows that was asked for. Strings have no room
+// of ours: the runtime keeps them in the tensors.
 type buffer struct {
 	tensor serving.Tensor
 	row    int // bytes
 	memory []byte
 	start  unsafe.Pointer
-	values []*ort.CustomDataTensor // by rows - 1; nil until asked for
+	values []ort.Value // by rows - 1; nil until asked for
 }
 
 // newBuffer makes room for the given rows, all zero. C ends the process when
 // there is no memory, as Go does.
 func newBuffer(t serving.Tensor, rows int) *buffer {
+	if t.Type == serving.Bytes {
+		return &buffer{tensor: t, values: make([]ort.Value, rows)}
+	}
 	size := (rows*t.RowBytes() + alignment - 1) / alignment * alignment
 	start := C.aligned_alloc(alignment, C.size_t(size))
 	if start == nil {
@@ -105,7 +129,7 @@ func newBuffer(t serving.Tensor, rows int) *buffer {
 	C.memset(start, 0, C.size_t(size))
 	return &buffer{
 		tensor: t, row: t.RowBytes(), start: start, memory: unsafe.Slice((*byte)(start), rows*t.RowBytes()),
-		values: make([]*ort.CustomDataTensor, rows),
+		values: make([]ort.Value, rows),
 	}
 }
 
@@ -114,12 +138,58 @@ func (b *buffer) value(rows int) (ort.Value, error) {
 	if v := b.values[rows-1]; v != nil {
 		return v, nil
 	}
+	if b.text() {
+		return b.strings(rows)
+	}
 	v, err := ort.NewCustomDataTensor(ort.NewShape(b.tensor.ShapeOf(rows)...), b.memory[:rows*b.row], ort.TensorElementDataType(b.tensor.Type.ONNX()))
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q of %d rows: %w", b.tensor.Name, rows, err)
 	}
 	b.values[rows-1] = v
 	return v, nil
+}
+
+func (b *buffer) text() bool { return b.tensor.Type == serving.Bytes }
+
+// strings is the tensor of so many rows of strings.
+func (b *buffer) strings(rows int) (*ort.StringTensor, error) {
+	if v, ok := b.values[rows-1].(*ort.StringTensor); ok {
+		return v, nil
+	}
+	v, err := ort.NewStringTensor(ort.NewShape(b.tensor.ShapeOf(rows)...))
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q of %d rows: %w", b.tensor.Name, rows, err)
+	}
+	b.values[rows-1] = v
+	return v, nil
+}
+
+// write puts the elements of BYTES into the tensor.
+func (b *buffer) write(data []byte, rows int) error {
+	v, err := b.strings(rows)
+	if err != nil {
+		return err
+	}
+	elements := make([]string, 0, rows*b.tensor.RowElements())
+	for len(data) > 0 {
+		var element []byte
+		element, data, _ = serving.CutBytes(data)
+		elements = append(elements, string(element))
+	}
+	return v.SetContents(elements)
+}
+
+// read appends the elements of the tensor.
+func (b *buffer) read(to []byte, rows int) ([]byte, error) {
+	v, err := b.strings(rows)
+	if err != nil {
+		return to, err
+	}
+	elements, err := v.GetContents()
+	for _, element := range elements {
+		to = serving.AppendBytes(to, element)
+	}
+	return to, err
 }
 
 func (b *buffer) close() error {
