@@ -130,7 +130,7 @@ def trust(p: dict) -> list[str]:
         f"Temperatures by fold {', '.join(map(str, c['temperatures']))}; shipped {m['temperature']:.2f}. Over strong and weak classes. Where the temperature with the least calibration error is not the one with the least "
         "likelihood loss, the former is taken.", "", "![reliability](model/reliability.svg)", "",
         "## Unknown", "",
-        f"A label is believed from the probability on at which 95 % of such answers were right, class by class, at least 0.40; else the session is `unknown`. So {percent(said['unknown_rate'])} of sessions with a class are not answered; "
+        f"A label is believed from the probability on at which 95 % of such answers were right, class by class, at least {score.BELIEVED:.2f}; else the session is `unknown`. So {percent(said['unknown_rate'])} of sessions with a class are not answered; "
         f"of {said['background']} sessions of protocols that are no class {percent(said['background_answered'])} are wrongly given one.", "",
     ]
     if "unknown" in p:
