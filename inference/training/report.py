@@ -11,6 +11,7 @@ import numpy as np
 import augmented
 import corrections_experiment
 import dataset
+import experiments
 import ndpi
 import ndpi_lab
 import pictures
@@ -153,7 +154,7 @@ def trust(p: dict) -> list[str]:
 def what_it_needs(p: dict) -> list[str]:
     """Payload, names, packets, data."""
     cv = p["cross_validation"]
-    rows = [both("as shipped: payload, names masked", cv["tiers"])]
+    rows = [both("as shipped: payload, names masked", cv["side"])]
     if "payload" in p:
         rows.append(both("without named openings (tokens and families): bytes and numbers only", p["payload"]["without_openings"]))
         rows.append(both("sizes and times only (trained so)", p["payload"]["sizes_and_times"]))
@@ -161,17 +162,17 @@ def what_it_needs(p: dict) -> list[str]:
         rows.append(both("names visible (an experiment, never shipped)", p["names"]["names"]))
     if "packets" in p:
         rows.append(both("24 packets with payload instead of the first 24", p["packets"]["packets"]))
-    lines = ["## With and without payload, names, packets", "", *table(TIERS, rows), ""]
+    lines = ["## With and without payload, names, packets", "", f"On {experiments.SIDE_FOLDS} of the five folds, so the first line differs a little from the one above.", "", *table(TIERS, rows), ""]
     lines += [f"{name}: {MISSING.lower()}" for key, name in (("payload", "Sizes and times only"), ("names", "Names visible"), ("packets", "24 packets with payload")) if key not in p]
     if "packets" in p:
-        gain = p["packets"]["packets"]["strong"]["macro_f1"] - cv["tiers"]["strong"]["macro_f1"]
+        gain = p["packets"]["packets"]["strong"]["macro_f1"] - cv["side"]["strong"]["macro_f1"]
         lines += [f"Heads of 24 packets that carry payload, instead of the first 24, change macro-F1 by {100 * gain:+.1f} points on the same folds; they would cost more bytes on the way up and a later first answer. "
                   "The head stays the first 24 packets. This was compared, with the same result, before the feature schema was frozen.", ""]
     lines += [
         "After the first packets, of sessions that have shown payload by then:", "",
         *table(["packets", "sessions", "accuracy, strong", "macro-F1, strong", "called unknown", "right of answers"], [
             [k, f["strong"]["sessions"], figure(f["strong"], "accuracy"), figure(f["strong"], "macro_f1"), percent(f["unknown_rate"]), percent(f["accuracy_when_answered"])] for k, f in cv["moments"].items()]), "",
-        "Learning curve:", "",
+        f"Learning curve (the same {experiments.SIDE_FOLDS} folds; whole groups are left away):", "",
     ]
     if "learning_curve" not in p:
         return [*lines, MISSING, ""]
