@@ -61,7 +61,7 @@ def method(p: dict) -> list[str]:
         "A session of a weak class that is wrongly given a strong label counts against that label.",
         "- Temperature and thresholds that a session is judged by come from the other folds, from scores out of fold.",
         "- Features that name openings (`internal/feature`, tokens and families) were written by hand from protocols' own documents, partly after earlier figures on this corpus had shown which protocols were missed. No fold holds that "
-        "knowledge back, nor does leaving sources out: the row \"without named openings\" further down shows what the model is without it, the lab what it is on traffic that nobody looked at.",
+        "knowledge back, nor does leaving sources out: the row \"without named openings\" further down shows what the model is without it, the lab what it is on traffic that is no part of the corpus.",
         "- The learner and its settings were chosen by the same cross-validation; leaving sources out was not looked at for that.", "",
     ]
 
