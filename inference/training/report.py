@@ -176,7 +176,7 @@ def what_it_needs(p: dict) -> list[str]:
     ]
     if "learning_curve" not in p:
         return [*lines, MISSING, ""]
-    return [*lines, *table(["share of the groups", *TIERS[1:]], [both(percent(float(k), 0), f)for k, f in p["learning_curve"].items()]), "", "![learning curve](model/learning_curve.svg)", ""]
+    return [*lines, *table(["share of the groups", *TIERS[1:]], [both(percent(float(k), 0), f) for k, f in p["learning_curve"].items()]), "", "![learning curve](model/learning_curve.svg)", ""]
 
 
 def failures(p: dict) -> list[str]:
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder with the pieces")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.md and model/")
     options = parser.parse_args()
-    found = pieces(options.results)
+    found = {name: {k: v for k, v in piece.items() if k != "of"} for name, piece in pieces(options.results).items()}
     draw(found, options.out / "model")
     (options.out / "model.md").write_text(write(found))
 
