@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	flowv1 "sonde.example/gen/go/sonde/flow/v1"
 	inferencev1 "sonde.example/gen/go/sonde/inference/v1"
+	queryv1 "sonde.example/gen/go/sonde/query/v1"
 	"sonde.example/internal/mtls"
 	"sonde.example/internal/rpc"
 	"sonde.example/internal/testenv"
@@ -108,6 +110,28 @@ func TestLabelsAreCompleted(t *testing.T) {
 			"--tls-certificate", certs.Operator.Certificate, "--tls-key", certs.Operator.Key}, strings.Fields(args)))
 		if err := root.ExecuteContext(t.Context()); err != nil || out.String() != want {
 			t.Errorf("completion of %q: %q, %v; want %q", args, out.String(), err, want)
+		}
+	}
+}
+
+func TestLabelText(t *testing.T) {
+	classified := func(c *flowv1.Classification) *queryv1.Result {
+		return &queryv1.Result{State: queryv1.ResultState_RESULT_STATE_CLASSIFIED, Classification: c}
+	}
+	corrected := classified(&flowv1.Classification{Label: "tls", Unknown: true})
+	corrected.CorrectedLabel = "doh"
+	for want, r := range map[string]*queryv1.Result{
+		"-":                        {State: queryv1.ResultState_RESULT_STATE_COUNTED},
+		"failed":                   {State: queryv1.ResultState_RESULT_STATE_FAILED},
+		"tls":                      classified(&flowv1.Classification{Label: "tls"}),
+		"sip (weak)":               classified(&flowv1.Classification{Label: "sip", Weak: true}),
+		"unknown (tls?)":           classified(&flowv1.Classification{Label: "tls", Unknown: true}),
+		"unknown":                  classified(&flowv1.Classification{Label: "unknown", Unknown: true}),
+		"doh (was unknown (tls?))": corrected,
+		"doh (was -)":              {State: queryv1.ResultState_RESULT_STATE_COUNTED, CorrectedLabel: "doh"},
+	} {
+		if got := labelText(r); got != want {
+			t.Errorf("labelText is %q, want %q", got, want)
 		}
 	}
 }
