@@ -213,14 +213,45 @@ $(ETCD): internal/tools/etcd/go.mod internal/tools/etcd/go.sum
 # Without MODELS the model that ships is made anew; with it, the next version in a folder of models.
 MODELS ?=
 CORRECTIONS ?=
-.PHONY: train
-train: build ## train the model on CORPUS, a folder with labels.csv and captures/, and write it with its card; CORRECTIONS=FILE, MODELS=FOLDER
-	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train [CORRECTIONS=corrections.jsonl] [MODELS=path/to/models]' >&2; exit 1; }
-	python3 -m venv .cache/training
+# Where training keeps its figures: those of the model that ships are worth a page, those of an own one are not.
+TRAIN_RESULTS := .cache/training-results$(if $(MODELS),-own)
+TRAIN := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 .cache/training/bin/python inference/training
+
+.PHONY: training-tools
+training-tools: ## make the Python that trains, on Debian's PyTorch (python3-torch)
+	/usr/bin/python3 -c 'import torch' || { echo 'apt-get install python3-torch python3-venv' >&2; exit 1; }
+	/usr/bin/python3 -m venv --system-site-packages .cache/training
 	.cache/training/bin/pip install --quiet --requirement inference/training/requirements.txt
+
+.PHONY: train
+train: build training-tools ## train on CORPUS (labels.csv, captures/), write model, card and docs/model.md; LAB=FOLDER, CORRECTIONS=FILE, MODELS=FOLDER for a model of one's own
+	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train [LAB=path/to/lab] [CORRECTIONS=corrections.jsonl] [MODELS=path/to/models]' >&2; exit 1; }
 	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset $(if $(CORRECTIONS),--corrections '$(CORRECTIONS)')
-	out=$(if $(MODELS),$$($(SCRIPTS)/next-version.sh '$(MODELS)/sonde' inference/models/sonde),inference/models/sonde/1); \
-		.cache/training/bin/python inference/training/train.py --features .cache/dataset --corpus '$(CORPUS)' --out "$$out"
+ifneq ($(MODELS),)
+	out=$$($(SCRIPTS)/next-version.sh '$(MODELS)/sonde' inference/models/sonde); \
+		$(TRAIN)/train.py --quick --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) --out "$$out"
+else
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-names --names
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-payload --payload-packets
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-augment --augment loss,reorder,mtu,oneway,midstream,truncate,nat
+	$(TRAIN)/train.py --features .cache/dataset --names .cache/dataset-names --payload-packets .cache/dataset-payload --corpus '$(CORPUS)' \
+		--results $(TRAIN_RESULTS) --out inference/models/sonde/1
+	! command -v ndpiReader >/dev/null || $(TRAIN)/ndpi.py --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) >/dev/null
+	$(TRAIN)/threat.py --features .cache/dataset --results $(TRAIN_RESULTS) >/dev/null
+	$(TRAIN)/augmented.py --features .cache/dataset-augment --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) >/dev/null
+	$(TRAIN)/corrections_experiment.py --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) >/dev/null
+ifneq ($(LAB),)
+	./bin/sonde dataset --corpus '$(LAB)' --out .cache/dataset-lab
+	$(TRAIN)/ndpi_lab.py --model inference/models/sonde/1/model.onnx --features .cache/dataset-lab --lab '$(LAB)' --corpus '$(CORPUS)' \
+		--corpus-features .cache/dataset --results $(TRAIN_RESULTS) >/dev/null
+endif
+	$(TRAIN)/report.py --results $(TRAIN_RESULTS) --out docs
+endif
+
+LAB ?= .cache/lab-out
+.PHONY: lab
+lab: ## real programs on networks of their own, captured and labelled into LAB; ONLY=ssh,curl for a few; needs root
+	python3 inference/lab/lab.py --install --tools .cache/lab --out '$(LAB)' $(if $(ONLY),--only '$(ONLY)')
 
 ##@ House
 

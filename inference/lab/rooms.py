@@ -25,8 +25,14 @@ class Room:
         self.name, self.folder, self.environment = name, folder, environment
         self.commands: list[subprocess.Popen] = []
         (folder / "run").mkdir(exist_ok=True)
+        # Whatever a server leaves in /run or /tmp, such as a lock, stays in the room; what the recipe needs of /tmp is put back.
+        places = (place for value in environment.values() for place in value.split(":") if place.startswith("/tmp/"))
+        kept = sorted({"/".join(place.split("/")[:3]) for place in places})
+        hide = [f'mkdir /run/kept{i} && mount --bind "{k}" /run/kept{i}' for i, k in enumerate(kept)]
+        show = [f'mkdir "{k}" && mount --bind /run/kept{i} "{k}"' for i, k in enumerate(kept)]
         script = (
             "mount -t tmpfs run /run && mkdir -p /run/lock /run/user && mount -t tmpfs shm /dev/shm && "
+            f"{' && '.join([*hide, 'mount -t tmpfs tmp /tmp && chmod 1777 /tmp', *show])} && "
             f'mount --bind "{folder}/hosts" /etc/hosts && mount --bind "{folder}/resolv.conf" "$(readlink -f /etc/resolv.conf)" && '
             "ip link set lo up && echo ready && exec sleep infinity"
         )

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -29,10 +31,16 @@ MARGIN = 1e-4
 WORTH = 0.01
 
 
-def choose(c: dataset.Corpus, recipes: dict[str, learner.Recipe]) -> tuple[str, dict[str, np.ndarray], dict[str, learner.Recipe]]:
+def choose(c: dataset.Corpus, recipes: dict[str, learner.Recipe], results: Path, resume: bool) -> tuple[str, dict[str, np.ndarray], dict[str, learner.Recipe]]:
     """Train each learner across the folds; return the best, by macro-F1 of the strong tier, and the scores of all. Their mean is
     chosen only if it is better by a point."""
-    scores = {name: learner.out_of_fold(recipe, c) for name, recipe in recipes.items()}
+    kept = results / "out_of_fold.npz"
+    scores = {}
+    if resume and kept.exists() and str((before := np.load(kept))["of"]) == f"{c.digest} {recipes}":
+        scores = {name: before[name] for name in recipes}
+    scores = scores or {name: learner.out_of_fold(recipe, c) for name, recipe in recipes.items()}
+    results.mkdir(parents=True, exist_ok=True)
+    np.savez(kept, of=np.array(f"{c.digest} {recipes}"), **scores)
     names = list(scores)
     rows = experiments.answering(c)
     f1 = {n: experiments.judge(c, rows, m, rounds=False)["strong"]["macro_f1"] for n, m in scores.items()}
@@ -113,6 +121,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the model's version, for example inference/models/sonde/1")
     parser.add_argument("--results", type=Path, required=True, help="folder for the figures that report.py reads")
     parser.add_argument("--holdout", type=int, help="only train without this fold, and write the model: for checks of the whole way")
+    parser.add_argument("--resume", action="store_true", help="keep what is there of the same rows: for when a run was broken off")
     parser.add_argument("--quick", action="store_true", help="only cross-validation and the model; other figures stay as they are")
     a = parser.parse_args()
 
@@ -125,30 +134,32 @@ def main() -> None:
 
     begin = time.time()
 
-    def step(name: str, piece: dict | None = None) -> None:
-        if piece is not None:
-            experiments.save(a.results, name, piece)
+    def step(name: str, work: Callable[[], dict]) -> dict:
+        """Do an experiment and keep its piece; with --resume one that is there of the same rows is not done again."""
+        there = a.results / f"{name}.json"
+        piece = json.loads(there.read_text()) if a.resume and there.exists() else {}
+        if piece.get("of") != c.digest:
+            piece = experiments.save(a.results, name, work() | {"of": c.digest})
         print(f"{time.time() - begin:6.0f} s  {name}", flush=True)
+        return piece
 
-    best, scores, recipes = choose(c, {"network": learner.NETWORK, "trees": learner.TREES})
+    best, scores, recipes = choose(c, {"network": learner.NETWORK, "trees": learner.TREES}, a.results, a.resume)
     recipe, margins = recipes[best], scores[best]
-    step("cross_validation", experiments.cross_validation(c, scores, best))
+    step("cross_validation", lambda: experiments.cross_validation(c, scores, best))
     way = "max probability"
     if not a.quick:
-        unknown = experiments.left_out(c, recipe)
-        way = unknown["better"]
-        step("unknown", unknown)
-        step("sources", experiments.sources(c, recipe))
-        step("payload", {"sizes_and_times": experiments.compare(dataset.sizes_and_times(c), recipe),
-                         "without_openings": experiments.compare(dataset.without_openings(c), recipe)})
-        step("learning_curve", experiments.learning_curve(c, recipe, margins))
+        way = step("unknown", lambda: experiments.left_out(c, recipe))["better"]
+        step("sources", lambda: experiments.sources(c, recipe))
+        step("payload", lambda: {"sizes_and_times": experiments.compare(dataset.sizes_and_times(c), recipe),
+                                 "without_openings": experiments.compare(dataset.without_openings(c), recipe)})
         for name, folder in (("names", a.names), ("packets", a.payload_packets)):
             if folder:
-                step(name, {name: experiments.compare(dataset.read(folder, a.corpus, tiers_of(c)), recipe)})
+                step(name, lambda: {name: experiments.compare(dataset.read(folder, a.corpus, tiers_of(c)), recipe)})
+        step("learning_curve", lambda: experiments.learning_curve(c, recipe, margins))
     elif (a.results / "unknown.json").exists():
         way = json.loads((a.results / "unknown.json").read_text())["better"]
     model, t, properties, settled = finish(c, recipe, margins, way)
-    step("unlabelled", experiments.unlabelled(a.features, c, settled["T"], settled["tau"], model))
+    experiments.save(a.results, "unlabelled", experiments.unlabelled(a.features, c, settled["T"], settled["tau"], model))
     shown = c.take(np.flatnonzero(c.scored))
     draft = graph.build(model.graphs(), len(c.names), t, properties)
     parity = check(draft, model, shown, t)
@@ -164,12 +175,11 @@ def main() -> None:
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "model.onnx").write_bytes(file)
     (a.out / "README.md").write_text(card.beside(properties["sonde.card"], file))
-    step(f"wrote {a.out}: {about['recipe']}")
+    print(f"{time.time() - begin:6.0f} s  wrote {a.out}: {about['recipe']}")
 
 
 def created() -> str:
     """Return the time; SOURCE_DATE_EPOCH, where it is set, makes files of two runs equal."""
-    import os
     at = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(at), timezone.utc) if at else datetime.now(timezone.utc)
     return now.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -43,7 +43,7 @@ read only = no
 """,
     "client.conf": "[global]\nworkgroup = LAB\nlock directory = $DIR/c\nstate directory = $DIR/c\ncache directory = $DIR/c\nprivate dir = $DIR/c\nname resolve order = bcast host\n",
 }
-SAMBA_FOLDERS = setup("mkdir -p s/ncalrpc up && chmod 777 up")
+SAMBA_FOLDERS = setup("mkdir -p s/ncalrpc up /run/samba/nmbd /run/samba/ncalrpc && chmod 777 up")
 ARIA = "HOME=$DIR aria2c --quiet --no-conf --allow-overwrite=true --bt-enable-lpd=true --enable-dht=true --enable-dht6=false --bt-save-metadata=false --file-allocation=none --bt-tracker-connect-timeout=1"
 REPOSITORY = setup(
     "git config --global user.name Lab && git config --global user.email lab@example.org && git config --global safe.directory '*' && "
@@ -104,7 +104,7 @@ PROGRAMS = [
     Program(
         "lftp", FTP, version="lftp --version", tools={"lftp": "lftp", "vsftpd": "vsftpd"},
         files={"vsftpd.conf": "listen=YES\nanonymous_enable=YES\nno_anon_password=NO\nanon_root=$SITE\nbackground=NO\nseccomp_sandbox=NO\nsecure_chroot_dir=$DIR/empty\nrun_as_launching_user=NO\n"
-                              "ftp_username=nobody\nnopriv_user=nobody\npasv_address=$SERVER\n"},
+                              "nopriv_user=nobody\npasv_address=$SERVER\n"},
         steps=[
             setup("mkdir empty; mkdir -p /run/vsftpd/empty"), serve("vsftpd $DIR/vsftpd.conf", "tcp/21"),
             *[ask(f"lftp -c 'set net:max-retries 1; set net:timeout 8; set ftp:ssl-allow no; open {where}; {what}'", may_fail=False)
@@ -135,12 +135,12 @@ PROGRAMS = [
 NFS_CORE_PARAM { Protocols = 4; NFS_Port = 2049; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSv4 { Graceless = true; RecoveryRoot = "$DIR/nfs"; }
 NFS_KRB5 { Active_krb5 = false; }
-EXPORT { Export_Id = 7; Path = $DIR/share; Pseudo = /site; Access_Type = RW; Squash = None; SecType = sys; Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 7; Path = $DIR/share; Pseudo = /site; Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
 """},
         steps=[
             setup("mkdir -p nfs share && cp $SITE/* share/ && mkdir -p /run/ganesha /var/run/ganesha"), serve("ganesha.nfsd -F -L $DIR/ganesha.log -f $DIR/ganesha.conf -p $DIR/ganesha.pid", "tcp/2049"),
             ask("nfs-ls \"nfs://$SERVER/site/?version=4\""), ask("nfs-cat \"nfs://$SERVER/site/20k.html?version=4\" >a"), ask("nfs-cat \"nfs://$SERVER/site/200k.bin?version=4\" >b"),
-            ask("nfs-cp $SITE/60k.png \"nfs://$SERVER/site/new.png?version=4\""),
+            ask("nfs-cp $SITE/60k.png \"nfs://$SERVER/site/new.png?version=4\"", may_fail=True),
         ]),
     Program(
         "aria2", {"udp/6771": "bittorrent", "udp/6881": "bittorrent", "tcp/*": "bittorrent", "udp/*": "bittorrent"}, version="aria2c --version", tools={"aria2c": "aria2", "mktorrent": "mktorrent"},

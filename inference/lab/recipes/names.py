@@ -1,6 +1,6 @@
 """Names, addresses and time: DNS in its forms, multicast names, DHCP, NTP."""
 
-from program import Program, ask, serve
+from program import Program, ask, serve, setup
 
 from .files import SAMBA, SAMBA_FOLDERS
 
@@ -65,7 +65,7 @@ PROGRAMS = [
     Program(
         "resolver", {"udp/53": "dns", "tcp/53": "dns"}, version="getent --version", tools={"dnsmasq": "dnsmasq-base", "host": "bind9-host", "nslookup": "bind9-dnsutils"}, names=True,
         steps=[
-            ask("getent ahosts $NAME"), ask("getent ahostsv4 $NAME"), ask("getent hosts nowhere.example.com", may_fail=True), ask("host $NAME"), ask("host -t MX example.org", may_fail=True),
+            ask("getent ahosts $NAME"), ask("getent ahostsv4 $NAME"), ask("getent hosts nowhere.example.com", may_fail=True), ask("host $NAME", may_fail=True), ask("host -t MX example.org", may_fail=True),
             ask("nslookup -type=any $NAME", may_fail=True), ask('"$PYTHON" -c "import os, socket; [socket.getaddrinfo(h, 443) for h in (os.environ[\'NAME\'],) * 3]"'),
             ask("host 10.1.2.3", may_fail=True),
         ]),
@@ -127,11 +127,23 @@ PROGRAMS = [
         "ntpdig", {"udp/123": "ntp"}, version="ntpdig --version", tools={"ntpdig": "ntpsec-ntpdig", "chronyd": "chrony"}, files=CHRONY,
         steps=[SERVE_CHRONY, ask("ntpdig -d $SERVER"), ask("ntpdig -p 3 $SERVER"), ask("ntpdig $SERVER6"), ask("timeout 8 busybox ntpd -w -q -n -p $SERVER", may_fail=True)]),
     Program(
-        "gssdp", {"udp/1900": "ssdp"}, version="dpkg-query -W -f '${Version}' gssdp-tools", tools={"gssdp-discover": "gssdp-tools"}, variants=("near",),
+        "upnpc", {"udp/1900": "ssdp", "tcp/8200": "http"}, version="upnpc -h 2>&1 | head -1", tools={"upnpc": "miniupnpc", "minidlnad": "minidlna"}, variants=("near", "far"),
+        files={"dlna.conf": "port=8200\nnetwork_interface=eth0\nmedia_dir=$SITE\ndb_dir=$DIR/dlna\nlog_dir=$DIR\nfriendly_name=Attic\nnotify_interval=2\ninotify=no\n"},
         steps=[
-            serve("gssdp-device-sniffer -i eth0 >/dev/null 2>&1 || socat -u UDP4-RECV:1900,ip-add-membership=239.255.255.250:eth0 OPEN:/dev/null", ""),
-            *[ask(f"timeout 5 gssdp-discover -i eth0 -n 3 -t {target}", may_fail=True) for target in ("ssdp:all", "upnp:rootdevice", "urn:schemas-upnp-org:device:MediaServer:1")],
+            setup("mkdir dlna"), serve("minidlnad -S -f $DIR/dlna.conf -P $DIR/dlna.pid", "udp/1900"), ask("sleep 3; timeout 8 upnpc -m eth0 -s", may_fail=True),
+            ask("timeout 8 upnpc -m eth0 -l", may_fail=True), ask("timeout 6 upnpc -m $CLIENT -P", may_fail=True),
         ]),
+    Program(
+        "openslp", {"udp/427": "slp", "tcp/427": "slp"}, version="dpkg-query -W -f 'openslp ${Version}' slpd", tools={"slpd": "slpd", "slptool": "slptool"}, variants=("near", "far"),
+        files={"slp.conf": "net.slp.interfaces = $SERVER\n", "slp.reg": "service:printer://10.77.0.1:515,en,65535\ndescription=Printer in the attic\n\nservice:http://10.77.0.1/,en,65535\n"},
+        steps=[
+            serve("slpd -d -c $DIR/slp.conf -r $DIR/slp.reg -l $DIR/slp.log -p $DIR/slp.pid", "udp/427"),
+            *[ask(f"timeout 6 slptool -u $SERVER {what}", may_fail=True) for what in ("findsrvs service:printer", "findsrvtypes", "findattrs service:printer://10.77.0.1:515", "findscopes")],
+            ask("timeout 6 slptool -i $CLIENT findsrvs service:http", may_fail=True),
+        ]),
+    Program(
+        "wsdd", {"udp/3702": "wsd", "tcp/5357": "http:wsd"}, version="wsdd --version", tools={"wsdd": "wsdd"}, variants=("near",),
+        steps=[serve("wsdd -i eth0 -n attic -w LAB -v", "udp/3702"), ask("timeout 6 wsdd -i eth0 -n desk -D -l 7777 --no-host", may_fail=True), ask("timeout 6 wsdd -4 -i eth0 -n cellar", may_fail=True)]),
     Program(
         "nmblookup", {"udp/137": "netbios", "udp/138": "netbios", "tcp/139": "smb", "tcp/445": "smb"}, version="nmblookup --version", tools={"nmbd": "samba", "nmblookup": "samba-common-bin"},
         files=SAMBA,

@@ -1,6 +1,8 @@
 """What keeps a network going: probes, management, accounts, logs, directories."""
 
-from program import Program, ask, serve, setup
+from program import Program, ask, join, serve, setup
+
+from .files import SAMBA, SAMBA_FOLDERS
 
 SNMPD = {"snmpd.conf": "agentaddress udp:161,udp6:161\nrocommunity public\nrocommunity6 public\nrwcommunity private\nsysLocation Attic\nsysContact lab@example.org\n"
                        "createUser lab SHA authwords AES privwords\nrouser lab priv\n"}
@@ -36,32 +38,60 @@ raddbdir = $DIR/radius
 logdir = $DIR
 run_dir = $DIR
 pidfile = $DIR/radius.pid
-log { destination = files
-      file = $DIR/radius.log }
-thread pool { start_servers = 1
-              max_servers = 2 }
-client lab { ipaddr = 10.77.0.0/24
-             secret = words }
+log {
+  destination = files
+  file = $DIR/radius.log
+}
+thread pool {
+  start_servers = 1
+  max_servers = 2
+}
+client lab {
+  ipaddr = 10.77.0.0/24
+  secret = words
+}
 modules {
-  pap { }
-  chap { }
-  always ok { rcode = ok }
-  files { filename = $DIR/radius/users }
+  pap {
+  }
+  chap {
+  }
+  always ok {
+    rcode = ok
+  }
+  files {
+    filename = $DIR/radius/users
+  }
 }
 server default {
-  listen { type = auth
-           ipaddr = *
-           port = 1812 }
-  listen { type = acct
-           ipaddr = *
-           port = 1813 }
-  authorize { files
-              chap
-              pap }
-  authenticate { Auth-Type PAP { pap }
-                 Auth-Type CHAP { chap } }
-  preacct { ok }
-  accounting { ok }
+  listen {
+    type = auth
+    ipaddr = *
+    port = 1812
+  }
+  listen {
+    type = acct
+    ipaddr = *
+    port = 1813
+  }
+  authorize {
+    files
+    chap
+    pap
+  }
+  authenticate {
+    Auth-Type PAP {
+      pap
+    }
+    Auth-Type CHAP {
+      chap
+    }
+  }
+  preacct {
+    ok
+  }
+  accounting {
+    ok
+  }
 }
 """,
             "radius/users": 'ann Cleartext-Password := "secret"\n\tReply-Message = "Hello, Ann", Framed-IP-Address = 10.1.1.7, Session-Timeout = 3600\nbob Cleartext-Password := "other"\n',
@@ -133,4 +163,36 @@ directory $DIR/ldap
             ask("export KRB5_CONFIG=$DIR/krb5.conf; printf 'words\\nNewWords7\\nNewWords7\\n' | kpasswd bob", may_fail=True),
             ask("export KRB5_CONFIG=$DIR/krb5.conf; kadmin -p root/admin -w words -q listprincs", may_fail=True),
         ]),
+    Program(
+        "bird", {"89": "routing", "tcp/179": "routing", "udp/520": "routing", "udp/521": "routing", "udp/3784": "routing"}, version="bird --version", tools={"bird": "bird2"}, variants=("near", "far"),
+        files={f"{side}.conf": f"""
+router id {number}.{number}.{number}.{number};
+protocol device {{ }}
+protocol static {{ ipv4; {routes} }}
+protocol ospf v2 {{ ipv4 {{ export all; }}; area 0 {{ interface "eth0" {{ hello 1; dead 4; }}; }}; }}
+protocol rip {{ ipv4 {{ export all; import all; }}; interface "eth0" {{ update time 3; }}; }}
+protocol bgp {{ local ${side.upper()} as 6500{number}; neighbor ${other.upper()} as 6500{2 - number + 1}; ipv4 {{ export all; import all; }}; connect delay time 1; }}
+""" for side, other, number, routes in (
+            ("server", "client", 1, " ".join(f"route 10.101.{i}.0/24 blackhole;" for i in range(30))), ("client", "server", 2, "route 10.102.0.0/24 blackhole;"))},
+        steps=[serve("bird -f -c $DIR/server.conf -s $DIR/s.ctl -P $DIR/s.pid", "tcp/179"), join("bird -f -c $DIR/client.conf -s $DIR/c.ctl -P $DIR/c.pid", "tcp/179"), ask("sleep 10")]),
+    Program(
+        "rpcclient", {"tcp/445": "smb", "tcp/135": "dcerpc", "tcp/*": "dcerpc"}, version="rpcclient --version", tools={"rpcclient": "smbclient", "smbd": "samba"}, files=SAMBA, variants=("near",),
+        steps=[
+            SAMBA_FOLDERS, serve("smbd --foreground --no-process-group -s $DIR/smb.conf", "tcp/445"), ask("mkdir -p c"),
+            *[ask(f"rpcclient -s $DIR/client.conf -U% -c '{what}' $SERVER", may_fail=True) for what in ("srvinfo", "netshareenum", "enumdomusers; querydominfo", "lsaquery; lookupnames root")],
+        ]),
+    Program(
+        "softflowd", {"udp/2055": "netflow", "tcp/80": "http"}, version="softflowd -h 2>&1 | grep -i version || dpkg-query -W -f 'softflowd ${Version}' softflowd", tools={"softflowd": "softflowd", "curl": "curl"},
+        variants=("near",),
+        steps=[
+            serve("socat -u UDP4-RECV:2055 OPEN:/dev/null", "udp/2055"), serve('"$PYTHON" "$HELPERS/web.py" 80', "tcp/80"),
+            *[ask(f"softflowd -d -i eth0 -n $SERVER:2055 -v {version} -t maxlife=3 -p $DIR/{version}.pid -c $DIR/{version}.ctl >$DIR/{version}.out 2>&1 & sleep 0.5; "
+                  f"for i in 1 2 3 4 5; do curl -sfS -o a http://$SERVER/1k.txt; done; softflowctl -c $DIR/{version}.ctl expire-all; sleep 0.5; softflowctl -c $DIR/{version}.ctl shutdown", may_fail=True)
+              for version in (5, 9, 10)],
+        ]),
+    Program(
+        "keepalived", {"112": "routing"}, version="keepalived --version", tools={"keepalived": "keepalived"}, variants=("near",),
+        files={f"{side}.conf": f"vrrp_instance lab {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n priority {priority}\n advert_int 0.5\n virtual_ipaddress {{\n 10.77.0.250/24\n }}\n}}\n"
+               for side, priority in (("server", 150), ("client", 100))},
+        steps=[serve("keepalived -n -l -P -f $DIR/server.conf -p $DIR/s.pid -r $DIR/sv.pid"), join("keepalived -n -l -P -f $DIR/client.conf -p $DIR/c.pid -r $DIR/cv.pid"), ask("sleep 5")]),
 ]

@@ -1,6 +1,6 @@
 """Web: browsers, command line clients and the clients of languages, over HTTP/1.1, HTTP/2 and HTTP/3."""
 
-from program import Program, ask, serve
+from program import Program, ask, serve, setup
 
 NGINX = {"nginx.conf": """
 daemon off; error_log $DIR/error.log; pid $DIR/nginx.pid; user root; worker_processes 1;
@@ -25,6 +25,10 @@ CHROMIUM = ("SPKI=$(openssl x509 -pubkey -noout -in $CERT | openssl pkey -pubin 
             "chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir=$DIR/profile --no-first-run --ignore-certificate-errors-spki-list=$SPKI "
             "--host-resolver-rules=\"MAP * ~NOTFOUND, EXCLUDE $NAME\" --disable-background-networking --disable-component-update --disable-sync --disable-default-apps --disable-extensions "
             "--disable-features=OptimizationHints,MediaRouter,Translate,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable --virtual-time-budget=3000")
+
+# A repository of its own, and none of the host's lists.
+APT = ("apt-get -qq -o Dir::Etc::sourcelist=$DIR/sources.list -o Dir::Etc::sourceparts=$DIR/empty -o Dir::State=$DIR/state -o Dir::Cache=$DIR/cache -o APT::Sandbox::User=root "
+       "-o Acquire::AllowInsecureRepositories=true")
 
 PYTHON_CLIENTS = {
     "requests": """
@@ -174,5 +178,28 @@ PROGRAMS = [
             *[ask(f"(sleep 0.3; {talk}; sleep 0.6) | timeout 6 openssl s_client -dtls1_2 -connect $SERVER:4434 -CAfile $CA {options} >/dev/null", may_fail=True)
               for talk, options in (("echo hello", ""), ("head -c 700 $SITE/1k.txt; echo", "-cipher ECDHE-RSA-AES128-GCM-SHA256"),
                                     ("for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done", ""), ("echo named", "-servername $NAME"))],
+        ]),
+    Program(
+        "tinyproxy", {"tcp/8888": "http:proxy", "tcp/80": "http", "tcp/443": "tls"}, version="tinyproxy -v", tools={"tinyproxy": "tinyproxy", "curl": "curl"}, variants=("near",),
+        files={"proxy.conf": "Port 8888\nListen 0.0.0.0\nTimeout 60\nAllow 10.77.0.0/24\nConnectPort 443\nMaxClients 20\nPidFile \"$DIR/proxy.pid\"\nLogFile \"$DIR/proxy.log\"\n"},
+        steps=[
+            SERVE_HTTP, SERVE_TLS, serve("tinyproxy -d -c $DIR/proxy.conf", "tcp/8888"), ask("curl -sfS -o a -x http://$SERVER:8888 http://$NAME/1k.txt"),
+            ask("curl -sfS -o a -x http://$SERVER:8888 http://$NAME/60k.png"), ask("curl -sfS --cacert $CA -o a -x http://$SERVER:8888 https://$NAME/20k.html"),
+        ]),
+    Program(
+        "apt", {"tcp/80": "http"}, version="apt-get --version", tools={"apt-get": "apt", "apt-ftparchive": "apt-utils"}, variants=("near",),
+        steps=[
+            setup("mkdir -p repo state/lists/partial cache/archives/partial empty && cp /var/cache/apt/archives/*.deb repo/ 2>/dev/null; cd repo && apt-ftparchive packages . >Packages && gzip -k Packages && apt-ftparchive release . >../Release && mv ../Release ."),
+            serve('SITE=$DIR/repo "$PYTHON" "$HELPERS/web.py" 80', "tcp/80"), ask("echo 'deb [trusted=yes] http://'$NAME'/ ./' >sources.list"),
+            ask(f"{APT} update"), ask(f"{APT} update -o Acquire::http::Pipeline-Depth=0"),
+        ]),
+    Program(
+        "pip", {"tcp/443": "tls", "tcp/80": "http"}, version='"$PYTHON" -m pip --version', tools={"openssl": "openssl"}, variants=("near",),
+        files={"repo/simple/words/index.html": "<!doctype html><a href=\"words-1.0.tar.gz\">words-1.0.tar.gz</a>", "repo/simple/words/words-1.0.tar.gz": "no archive at all"},
+        steps=[
+            serve('SITE=$DIR/repo "$PYTHON" "$HELPERS/web.py" 443 tls', "tcp/443"), serve('SITE=$DIR/repo "$PYTHON" "$HELPERS/web.py" 80', "tcp/80"),
+            ask('"$PYTHON" -m pip --isolated download --no-cache-dir --no-deps --cert $CA -i https://$NAME/simple/ words', may_fail=True),
+            ask('"$PYTHON" -m pip --isolated index versions --cert $CA -i https://$NAME/simple/ words', may_fail=True),
+            ask('"$PYTHON" -m pip --isolated download --no-cache-dir --no-deps --trusted-host $NAME -i http://$NAME/simple/ words', may_fail=True),
         ]),
 ]
