@@ -24,7 +24,7 @@ def install(programs: list[Program], tools: Path) -> None:
     packages = sorted({package for p in programs for tool, package in p.tools.items() if not have(tool, tools / "bin")})
     if packages:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends"]
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", "--no-remove"]
         quiet = not POLICY.exists()
         if quiet:
             POLICY.write_text("#!/bin/sh\nexit 101\n")

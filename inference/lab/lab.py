@@ -24,7 +24,7 @@ from pathlib import Path
 import install
 import tables
 from program import Program, Step
-from recipes import PROGRAMS
+from recipes import ABSENT, PROGRAMS
 from rooms import Room
 from wire import CLIENT, SERVER, WEATHER, Wire
 
@@ -95,8 +95,8 @@ def perform(step: Step, room: Room, number: int) -> None:
             raise OSError(f"{'no end' if status is None else f'status {status}'} of: {step.command}\n{said}")
 
 
-def run_variant(program: Program, variant: str, path: Path, shared: Path, python: str, tools: Path) -> str:
-    """Run a program once and capture it. Return what went wrong, or nothing."""
+def run_variant(program: Program, variant: str, path: Path, log: Path, shared: Path, python: str, tools: Path) -> str:
+    """Run a program once and capture it. Return what went wrong, which a log then tells at length, or nothing."""
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     rooms: list[Room] = []
     wire = None
@@ -115,8 +115,8 @@ def run_variant(program: Program, variant: str, path: Path, shared: Path, python
         time.sleep(SETTLE + 4 * WEATHER[variant].delay)
         return ""
     except OSError as error:
-        said = [f"== {log.name}\n{log.read_text(errors='replace')[-4000:]}\n" for log in sorted(folder.glob("*.log"))]
-        path.with_suffix(".log").write_text("".join(said))
+        said = [f"== {f.name}\n{f.read_text(errors='replace')[-4000:]}\n" for f in sorted(folder.glob("*.log"))]
+        log.write_text("".join(said))
         return f"{variant}: {error}"
     finally:
         if wire:
@@ -141,7 +141,7 @@ def run_program(program: Program, out: Path, shared: Path, python: str, tools: P
     folder.mkdir(parents=True)
     record["version"] = install.version(program, python, tools)
     for variant in program.variants:
-        problem = run_variant(program, variant, folder / f"{variant}.pcapng", shared, python, tools)
+        problem = run_variant(program, variant, folder / f"{variant}.pcapng", out / "logs" / f"{program.name}-{variant}.log", shared, python, tools)
         if problem:
             record["status"] = "failed"
             record["problems"].append(problem)
@@ -177,7 +177,8 @@ def main() -> int:
     python = arguments.python or str(venv if venv.exists() else sys.executable)
     shared = out / "shared"
     make_site(shared)
-    (out / "programs").mkdir(exist_ok=True)
+    for name in ("programs", "logs"):
+        (out / name).mkdir(exist_ok=True)
 
     waiting: queue.SimpleQueue[Program] = queue.SimpleQueue()
     for program in chosen:
@@ -206,6 +207,8 @@ def main() -> int:
         worker.start()
     for worker in workers:
         worker.join()
+    for name, reason in ABSENT.items():
+        print(f"missing  {name:28} {reason}")
     print(tables.write(out))
     return 0
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import sessions
+from recipes import ABSENT
 from taxonomy import TAXONOMY
 
 LABELS = (
@@ -72,6 +73,7 @@ def write(out: Path) -> str:
             "captures": sum(c["program"] == record["program"] for c in captures), "sessions": len(mine), "labels": counts(mine),
             "usable": sum(r["usable"] and not r["dup"] for r in mine), "problems": " | ".join(record["problems"]).replace("\n", " ")[:400],
         })
+    programs += [{"program": name, "status": "missing", "problems": reason} for name, reason in ABSENT.items()]
     write_table(out / "labels.csv", LABELS, labels)
     write_table(out / "captures.csv", CAPTURES, captures)
     write_table(out / "programs.csv", PROGRAMS, programs)
@@ -80,4 +82,4 @@ def write(out: Path) -> str:
     status = collections.Counter(p["status"] for p in programs)
     nobody = sum(r["label"] == "unlabelled" for r in labels)
     return (f"{status['ok']} programs, {status['failed']} failed, {status['missing']} missing; {len(captures)} captures, {len(labels)} sessions, "
-            f"{sum(p['usable'] for p in programs)} usable and no duplicates, {nobody} of nobody")
+            f"{sum(p.get('usable', 0) for p in programs)} usable and no duplicates, {nobody} of nobody")

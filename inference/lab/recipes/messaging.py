@@ -143,4 +143,10 @@ VirtualHost "example.org"
             join('"$PYTHON" client.py $SERVER eve ann 60'),
             ask('"$PYTHON" client.py $SERVER ann bob 2'), ask('"$PYTHON" client.py $SERVER bob ann 12'), ask('"$PYTHON" client.py $SERVER ann eve 6'),
         ]),
+    Program(
+        "aiocoap", {"udp/5683": "coap"}, version='"$PYTHON" -c "import aiocoap.meta; print(aiocoap.meta.version)"', modules=["aiocoap"], variants=("near", "far"),
+        steps=[
+            serve('"$PYTHON" "$HELPERS/coap.py" serve', "udp/5683"),
+            *[ask(f'"$PYTHON" "$HELPERS/coap.py" {what}') for what in ("GET .well-known/core 0", "GET kitchen/temperature 0", "PUT kitchen/temperature 20", "PUT attic/temperature 900", "GET none 0")],
+        ]),
 ]

@@ -134,14 +134,6 @@ PROGRAMS = [
             ask("timeout 8 upnpc -m eth0 -l", may_fail=True), ask("timeout 6 upnpc -m $CLIENT -P", may_fail=True),
         ]),
     Program(
-        "openslp", {"udp/427": "slp", "tcp/427": "slp"}, version="dpkg-query -W -f 'openslp ${Version}' slpd", tools={"slpd": "slpd", "slptool": "slptool"}, variants=("near", "far"),
-        files={"slp.conf": "net.slp.interfaces = $SERVER\n", "slp.reg": "service:printer://10.77.0.1:515,en,65535\ndescription=Printer in the attic\n\nservice:http://10.77.0.1/,en,65535\n"},
-        steps=[
-            serve("slpd -d -c $DIR/slp.conf -r $DIR/slp.reg -l $DIR/slp.log -p $DIR/slp.pid", "udp/427"),
-            *[ask(f"timeout 6 slptool -u $SERVER {what}", may_fail=True) for what in ("findsrvs service:printer", "findsrvtypes", "findattrs service:printer://10.77.0.1:515", "findscopes")],
-            ask("timeout 6 slptool -i $CLIENT findsrvs service:http", may_fail=True),
-        ]),
-    Program(
         "wsdd", {"udp/3702": "wsd", "tcp/5357": "http:wsd"}, version="wsdd --version", tools={"wsdd": "wsdd"}, variants=("near",),
         steps=[serve("wsdd -i eth0 -n attic -w LAB -v", "udp/3702"), ask("timeout 6 wsdd -i eth0 -n desk -D -l 7777 --no-host", may_fail=True), ask("timeout 6 wsdd -4 -i eth0 -n cellar", may_fail=True)]),
     Program(

@@ -182,15 +182,6 @@ protocol bgp {{ local ${side.upper()} as 6500{number}; neighbor ${other.upper()}
             *[ask(f"rpcclient -s $DIR/client.conf -U% -c '{what}' $SERVER", may_fail=True) for what in ("srvinfo", "netshareenum", "enumdomusers; querydominfo", "lsaquery; lookupnames root")],
         ]),
     Program(
-        "softflowd", {"udp/2055": "netflow", "tcp/80": "http"}, version="softflowd -h 2>&1 | grep -i version || dpkg-query -W -f 'softflowd ${Version}' softflowd", tools={"softflowd": "softflowd", "curl": "curl"},
-        variants=("near",),
-        steps=[
-            serve("socat -u UDP4-RECV:2055 OPEN:/dev/null", "udp/2055"), serve('"$PYTHON" "$HELPERS/web.py" 80', "tcp/80"),
-            *[ask(f"softflowd -d -i eth0 -n $SERVER:2055 -v {version} -t maxlife=3 -p $DIR/{version}.pid -c $DIR/{version}.ctl >$DIR/{version}.out 2>&1 & sleep 0.5; "
-                  f"for i in 1 2 3 4 5; do curl -sfS -o a http://$SERVER/1k.txt; done; softflowctl -c $DIR/{version}.ctl expire-all; sleep 0.5; softflowctl -c $DIR/{version}.ctl shutdown", may_fail=True)
-              for version in (5, 9, 10)],
-        ]),
-    Program(
         "keepalived", {"112": "routing"}, version="keepalived --version", tools={"keepalived": "keepalived"}, variants=("near",),
         files={f"{side}.conf": f"vrrp_instance lab {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n priority {priority}\n advert_int 0.5\n virtual_ipaddress {{\n 10.77.0.250/24\n }}\n}}\n"
                for side, priority in (("server", 150), ("client", 100))},

@@ -74,4 +74,7 @@ PROGRAMS = [
             *[ask(f"Xvfb :9 -screen 0 800x600x24 -nolisten tcp >/dev/null 2>&1 & x=$!; sleep 1; DISPLAY=:9 timeout {seconds} xfreerdp /v:$SERVER:3389 /u:lab /p:words /cert:ignore /size:640x480 {options}; kill $x",
                   may_fail=True) for seconds, options in ((4, ""), (3, "/sec:tls"), (5, "/bpp:16 +fonts"))],
         ]),
+    Program(
+        "asyncssh", SSH, version='"$PYTHON" -c "import asyncssh; print(asyncssh.__version__)"', modules=["asyncssh"],
+        steps=[serve('"$PYTHON" "$HELPERS/ssh.py" serve', "tcp/22"), *[ask(f'"$PYTHON" "$HELPERS/ssh.py" {what}') for what in ("run 1", "run 5", "type 12", "sftp 2")]]),
 ]

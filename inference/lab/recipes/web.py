@@ -187,11 +187,13 @@ PROGRAMS = [
             ask("curl -sfS -o a -x http://$SERVER:8888 http://$NAME/60k.png"), ask("curl -sfS --cacert $CA -o a -x http://$SERVER:8888 https://$NAME/20k.html"),
         ]),
     Program(
-        "apt", {"tcp/80": "http"}, version="apt-get --version", tools={"apt-get": "apt", "apt-ftparchive": "apt-utils"}, variants=("near",),
+        "apt", {"tcp/80": "http"}, version="apt-get --version", tools={"apt-get": "apt", "dpkg-deb": "dpkg"}, variants=("near",),
         steps=[
-            setup("mkdir -p repo state/lists/partial cache/archives/partial empty && cp /var/cache/apt/archives/*.deb repo/ 2>/dev/null; cd repo && apt-ftparchive packages . >Packages && gzip -k Packages && apt-ftparchive release . >../Release && mv ../Release ."),
+            setup("mkdir -p repo state/lists/partial cache/archives/partial empty package/DEBIAN && printf 'Package: words\\nVersion: 1.0\\nArchitecture: all\\nMaintainer: Lab\\n"
+                  "Description: words\\n' >package/DEBIAN/control && cp $SITE/200k.bin package/ && dpkg-deb -b package repo/words.deb >/dev/null && cd repo && "
+                  "{ dpkg-deb -f words.deb; printf 'Filename: ./words.deb\\nSize: %s\\nSHA256: %s\\n' $(stat -c %s words.deb) $(sha256sum <words.deb | cut -d' ' -f1); } >Packages"),
             serve('SITE=$DIR/repo "$PYTHON" "$HELPERS/web.py" 80', "tcp/80"), ask("echo 'deb [trusted=yes] http://'$NAME'/ ./' >sources.list"),
-            ask(f"{APT} update"), ask(f"{APT} update -o Acquire::http::Pipeline-Depth=0"),
+            ask(f"{APT} update"), ask(f"{APT} download words"),
         ]),
     Program(
         "pip", {"tcp/443": "tls", "tcp/80": "http"}, version='"$PYTHON" -m pip --version', tools={"openssl": "openssl"}, variants=("near",),
