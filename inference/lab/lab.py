@@ -63,10 +63,21 @@ def prepare(folder: Path, program: Program, shared: Path, python: str, tools: Pa
     name = HOSTS[sum(program.name.encode()) % len(HOSTS)]
     environment = {
         "PATH": f"{tools}:{Path(python).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(folder), "LANG": "C.UTF-8", "DIR": str(folder), "NAME": name, "SITE": str(shared / "site"),
-        "SERVER": SERVER[0], "SERVER6": SERVER[1], "CLIENT": CLIENT[0], "CLIENT6": CLIENT[1],
-        "CA": str(shared / "ca.pem"), "CERT": str(shared / "cert.pem"), "KEY": str(shared / "key.pem"),
-        "HELPERS": str(HERE / "helpers"), "PYTHON": python, "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "DIR": str(folder),
+        "NAME": name,
+        "SITE": str(shared / "site"),
+        "SERVER": SERVER[0],
+        "SERVER6": SERVER[1],
+        "CLIENT": CLIENT[0],
+        "CLIENT6": CLIENT[1],
+        "CA": str(shared / "ca.pem"),
+        "CERT": str(shared / "cert.pem"),
+        "KEY": str(shared / "key.pem"),
+        "HELPERS": str(HERE / "helpers"),
+        "PYTHON": python,
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     folder.chmod(0o755)
     hosts = "127.0.0.1 localhost\n::1 localhost\n"
@@ -108,7 +119,9 @@ def run_variant(program: Program, variant: str, path: Path, log: Path, shared: P
         if program.names:
             resolver = side["server"].start(
                 f"dnsmasq --keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --user=root --pid-file= "
-                f"--address=/{environment['NAME']}/{SERVER[0]} --address=/{environment['NAME']}/{SERVER[1]} --address=/#/", "dns.log")
+                f"--address=/{environment['NAME']}/{SERVER[0]} --address=/{environment['NAME']}/{SERVER[1]} --address=/#/",
+                "dns.log",
+            )
             side["server"].wait_for("udp/53", resolver, 10)
         for number, step in enumerate(program.steps):
             perform(step, side[step.side], number)
@@ -129,7 +142,12 @@ def run_variant(program: Program, variant: str, path: Path, log: Path, shared: P
 def run_program(program: Program, out: Path, shared: Path, python: str, tools: Path) -> dict:
     """Run all variants of a program, and return what is to be known of it."""
     record = {
-        "program": program.name, "status": "ok", "version": "", "problems": [], "serves": program.serves, "variants": list(program.variants),
+        "program": program.name,
+        "status": "ok",
+        "version": "",
+        "problems": [],
+        "serves": program.serves,
+        "variants": list(program.variants),
         "command": "; ".join(s.command for s in program.steps if s.side == "client"),
         "server": "; ".join(s.command for s in program.steps if s.side == "server"),
     }

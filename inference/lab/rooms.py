@@ -1,8 +1,8 @@
 """Rooms: network namespaces that the lab makes for itself, and that are gone, with all in them, when it ends.
 
-A room has a network, mounts and process numbers of its own. Process 1 in it is a `cat` of a pipe from the lab: when the lab
-closes the pipe, or dies, process 1 ends, and the kernel ends whatever was started in the room. So nothing has to be found by name, and a capture made between two
-rooms holds the traffic of the program that was started there and of nobody else.
+A room has a network, mounts and process numbers of its own. Process 1 in it is a `cat` of a pipe from the lab: when the lab closes the
+pipe, or dies, process 1 ends, and the kernel ends whatever was started in the room. So nothing has to be found by name, and a capture made
+between two rooms holds the traffic of the program that was started there and of nobody else.
 """
 
 import ctypes
@@ -15,7 +15,6 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 LISTEN = {"tcp": "0A", "udp": "07"}  # states in /proc/net/tcp and udp
-
 
 
 class Room:
@@ -38,7 +37,12 @@ class Room:
         )
         self.holder = subprocess.Popen(
             ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", script],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, start_new_session=True, text=True)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
         if self.holder.stdout.readline() != "ready\n":
             raise OSError(f"no room: {self.holder.stderr.read().strip()}")
         self.pid = int(Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0])
@@ -47,9 +51,13 @@ class Room:
         """Start a shell command in the room; what it says goes to a file of that name in the run's folder."""
         with open(self.folder / log, "ab") as out:
             process = subprocess.Popen(
-                ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--uts", "--ipc", f"--wdns={self.folder}",
-                 "sh", "-c", command],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True)
+                ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--uts", "--ipc", f"--wdns={self.folder}", "sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
         self.commands.append(process)
         return process
 

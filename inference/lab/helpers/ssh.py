@@ -35,7 +35,9 @@ async def serve():
 
 
 async def talk(what: str, times: int):
-    async with asyncssh.connect(os.environ["SERVER"], known_hosts=None, username="lab", password="words", client_keys=None, config=None) as connection:
+    async with asyncssh.connect(
+        os.environ["SERVER"], known_hosts=None, username="lab", password="words", client_keys=None, config=None
+    ) as connection:
         if what == "run":
             for i in range(times):
                 print(await connection.run(f"job {i}", input="some lines\n" * 20))
