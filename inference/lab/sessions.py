@@ -105,7 +105,9 @@ class Walker:
                     answers = body[13] & 0x12 == 0x12
                 else:
                     payload = body[8 if name == "udp" else 12 :]
-        return Packet(proto, str(ipaddress.ip_address(src)), sport, str(ipaddress.ip_address(dst)), dport, payload, payload if name in PORTS else body, answers)
+        return Packet(
+            proto, str(ipaddress.ip_address(src)), sport, str(ipaddress.ip_address(dst)), dport, payload, payload if name in PORTS else body, answers
+        )
 
 
 def read(path: Path) -> list[Session]:

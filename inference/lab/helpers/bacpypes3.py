@@ -15,11 +15,13 @@ from bacpypes3.primitivedata import ObjectIdentifier, Real  # noqa: E402
 
 
 def application(address: str, number: int, port: int = 47808) -> Application:
-    return Application.from_object_list([
-        DeviceObject(objectIdentifier=("device", number), objectName=f"Device {number}", vendorIdentifier=999),
-        NetworkPortObject(f"{address}/24:{port}", objectIdentifier=("network-port", 1), objectName="Port"),
-        *[AnalogValueObject(objectIdentifier=("analog-value", i), objectName=f"Value {i}", presentValue=20.5 + i) for i in range(1, 15)],
-    ])
+    return Application.from_object_list(
+        [
+            DeviceObject(objectIdentifier=("device", number), objectName=f"Device {number}", vendorIdentifier=999),
+            NetworkPortObject(f"{address}/24:{port}", objectIdentifier=("network-port", 1), objectName="Port"),
+            *[AnalogValueObject(objectIdentifier=("analog-value", i), objectName=f"Value {i}", presentValue=20.5 + i) for i in range(1, 15)],
+        ]
+    )
 
 
 async def main(what: str, times: int):
