@@ -59,6 +59,7 @@ def method(p: dict) -> list[str]:
         "counted with the strong. All else is trained as `unknown`. The limits were chosen before any score was seen.",
         f"- Five folds by SHA-256 of the group's name; each session is scored by a model that has not seen its group. Intervals are of 95 %: {score.ROUNDS} times as many groups are drawn, with replacement. "
         "A session of a weak class that is wrongly given a strong label counts against that label.",
+        f"- Trained on whole heads, on their first {', '.join(map(str, m['heads']))} packets" + (f", and on heads as other networks would have shown them ({', '.join(m['augment'])})" if m["augment"] else "") + "; scored are heads as captured.",
         "- Temperature and thresholds that a session is judged by come from the other folds, from scores out of fold.",
         "- Features that name openings (`internal/feature`, tokens and families) were written by hand from protocols' own documents, partly after earlier figures on this corpus had shown which protocols were missed. No fold holds that "
         "knowledge back, nor does leaving sources out: the row \"without named openings\" further down shows what the model is without it, the lab what it is on traffic that is no part of the corpus.",
