@@ -250,6 +250,11 @@ endif
 	$(TRAIN)/report.py --results $(TRAIN_RESULTS) --out docs
 endif
 
+LAB ?= .cache/lab-out
+.PHONY: lab
+lab: ## real programs on networks of their own, captured and labelled into LAB; ONLY=ssh,curl for a few; needs root
+	python3 inference/lab/lab.py --install --tools .cache/lab --out '$(LAB)' $(if $(ONLY),--only '$(ONLY)')
+
 ##@ House
 
 .PHONY: rename

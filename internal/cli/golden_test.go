@@ -182,7 +182,6 @@ type uplink struct {
 	lane      packet.Lane
 	fence     uint64
 	sequence  uint64
-	most      int
 	sessions  int
 }
 

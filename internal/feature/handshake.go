@@ -23,13 +23,14 @@ func (s *Session) Handshake() *flowv1.Handshake {
 	server := &f.tls[reverse]
 	h := &flowv1.Handshake{}
 	if client.found {
-		h.ServerName = hostName(client.hello.serverName)
+		h.ServerName = printableName(client.hello.serverName)
 		h.Alpn = protocolNames(client.hello.protocols)
 		h.TlsVersion = versionName(client.hello.highest)
 		if client.hello.ciphers != nil {
 			h.Ja4 = ja4(&client.hello, transport)
 		}
-	} else {
+	}
+	if h.GetServerName() == "" {
 		h.ServerName = hostName(s.host())
 	}
 	if server.found && len(server.hello.ciphers) == 2 {
@@ -50,9 +51,9 @@ func (s *Session) Handshake() *flowv1.Handshake {
 	return h
 }
 
-// hostName returns a name that is printable and of sane length, without port and brackets; empty otherwise.
-func hostName(raw []byte) string {
-	if len(raw) == 0 || len(raw) > maxNameBytes {
+// printableName returns a name that is printable and of sane length; empty otherwise.
+func printableName(raw []byte) string {
+	if len(raw) > maxNameBytes {
 		return ""
 	}
 	for _, c := range raw {
@@ -60,7 +61,12 @@ func hostName(raw []byte) string {
 			return ""
 		}
 	}
-	name := string(raw)
+	return string(raw)
+}
+
+// hostName returns the name in the value of a Host field, without port and brackets (RFC 9110 section 7.2).
+func hostName(raw []byte) string {
+	name := printableName(raw)
 	if host, _, err := net.SplitHostPort(name); err == nil {
 		return host
 	}

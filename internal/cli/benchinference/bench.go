@@ -211,7 +211,7 @@ func (b *bench) row(ctx context.Context, name string, t target, rows int) (*meas
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	m := &measured{name: name, rows: rows}
-	for range 6 { // what held for a moment must hold again
+	for range 4 { // what held for a moment must hold again
 		m.windows = nil
 		for n := range b.config.runs {
 			w, err := load(ctx, t, batches, rate, b.config.window, uint64(100+n))
@@ -223,7 +223,7 @@ func (b *bench) row(ctx context.Context, name string, t target, rows int) (*meas
 		if middle := m.median(); middle.sustained() {
 			break
 		}
-		rate *= 0.9
+		rate *= 0.85
 	}
 	fmt.Fprintf(b.progress, "%s, %d a request: %.0f sessions/s\n", name, rows, m.median().rate)
 	return m, nil

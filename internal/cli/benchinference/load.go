@@ -9,13 +9,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sonde.example/internal/rpc"
 )
 
 const (
 	// limit is what the slowest hundredth of requests may take, from the moment at which each was due.
 	limit = 20 * time.Millisecond
 	// warm is how long load goes on before it counts.
-	warm = 300 * time.Millisecond
+	warm = 250 * time.Millisecond
+	// searchTime bounds the search for the highest rate: on a busy machine it would go on for long.
+	searchTime = 6 * time.Second
 	// checkEach is how many answers there are to one that is compared under load; before it, all are.
 	checkEach = 64
 )
@@ -54,6 +58,7 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 		taken    []time.Duration
 		calls    sync.WaitGroup
 		inFlight atomic.Int64
+		refused  atomic.Bool
 		most     = int64(max(64, 2*rate*limit.Seconds()*10/float64(batches[0].rows))) // twenty times what may be under way
 		w        window
 		begun    = time.Now()
@@ -83,8 +88,7 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 			}
 			counting = true
 		}
-		if inFlight.Add(1) > most {
-			w.overloaded = true
+		if inFlight.Add(1) > most || refused.Load() {
 			inFlight.Add(-1)
 			break
 		}
@@ -93,6 +97,10 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 			err := t.call(ctx, b, check)
 			took := time.Since(due)
 			inFlight.Add(-1)
+			if _, again := rpc.RetryDelay(err); again { // its queue is full
+				refused.Store(true)
+				return
+			}
 			if err != nil {
 				cancel(err)
 				return
@@ -104,6 +112,7 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 			}
 		})
 	}
+	w.overloaded = due.Sub(begun) <= warm+length || refused.Load()
 	calls.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return w, err
@@ -167,7 +176,11 @@ func closed(ctx context.Context, t target, batches []*batch, callers int, length
 	for n := range callers {
 		calls.Go(func() {
 			for i := n; time.Since(begun) < length; i += callers {
-				if err := t.call(ctx, batches[i%len(batches)], false); err != nil {
+				err := t.call(ctx, batches[i%len(batches)], false)
+				if _, again := rpc.RetryDelay(err); again {
+					continue
+				}
+				if err != nil {
 					cancel(err)
 					return
 				}
@@ -190,8 +203,12 @@ func search(ctx context.Context, t target, batches []*batch, length time.Duratio
 	if err != nil {
 		return 0, err
 	}
+	begun := time.Now()
 	try := func(rate float64) (bool, error) {
 		for n := range uint64(2) { // one bad moment of the machine is not the target's
+			if time.Since(begun) > searchTime {
+				return false, nil
+			}
 			w, err := load(ctx, t, batches, rate, length, n)
 			if err != nil || w.sustained() {
 				return err == nil, err
@@ -201,15 +218,14 @@ func search(ctx context.Context, t target, batches []*batch, length time.Duratio
 	}
 	good, step := most/2, 1.2
 	ok, err := try(good)
-	for err == nil && !ok && good > most/100 {
-		good /= 2
+	for err == nil && !ok && time.Since(begun) < searchTime {
+		good /= 1.5
 		ok, err = try(good)
 	}
-	for err == nil {
-		if ok, err = try(good * step); !ok {
-			break
+	for err == nil && ok {
+		if ok, err = try(good * step); ok {
+			good *= step
 		}
-		good *= step
 	}
 	for range 2 {
 		if err == nil {

@@ -82,7 +82,9 @@ func (p *process) stop() error {
 	case err := <-p.ended:
 		p.ended <- err
 	case <-time.After(5 * time.Second):
-		return errors.Join(p.command.Cancel(), <-p.ended)
+		err := p.command.Cancel() // how it ends after that is no news
+		p.ended <- <-p.ended
+		return err
 	}
 	return nil
 }

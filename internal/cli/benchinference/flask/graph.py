@@ -1,16 +1,19 @@
-"""The network of an ONNX file in PyTorch.
+"""The model of an ONNX file in PyTorch.
 
 A file's graph is turned into PyTorch calls once, one closure a node with its constants bound, so that a run costs what the
 same lines written by hand cost. Only the operators below are known; another one ends the start with its name. That the
 answers are those of ONNX Runtime the loader checks.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+
+from trees import Trees
 
 DTYPES = {
     onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.DOUBLE: torch.float64, onnx.TensorProto.UINT8: torch.uint8,
@@ -78,7 +81,7 @@ OPERATORS: dict[str, Callable] = {
     "Abs": torch.abs, "Add": torch.add, "And": torch.logical_and, "Div": divide, "Equal": torch.eq, "Erf": torch.erf, "Exp": torch.exp,
     "Greater": torch.gt, "Less": torch.lt, "Log": torch.log, "MatMul": torch.matmul, "Mod": lambda a, b, **_: torch.remainder(a, b), "Mul": torch.mul,
     "Neg": torch.neg, "Not": torch.logical_not, "Or": torch.logical_or, "Pow": torch.pow, "Relu": torch.relu, "Sigmoid": torch.sigmoid,
-    "Sign": torch.sign, "Sqrt": torch.sqrt, "Sub": torch.sub, "Tanh": torch.tanh, "Where": torch.where, "IsNaN": lambda x: x != x,
+    "Sign": torch.sign, "Sqrt": torch.sqrt, "Sub": torch.sub, "Tanh": torch.tanh, "Where": torch.where, "Xor": torch.logical_xor, "IsNaN": lambda x: x != x,
     "Identity": lambda x: x, "Clip": clip, "Gather": take, "Slice": part, "Reshape": shaped, "Gemm": dense, "Conv": convolved,
     "LayerNormalization": normalised,
     "Cast": lambda x, to: x.to(DTYPES[to]),
@@ -87,7 +90,11 @@ OPERATORS: dict[str, Callable] = {
     "Transpose": lambda x, perm: x.permute(*perm),
     "Unsqueeze": lambda x, axes: x[(slice(None),) * axes.item() + (None,)],
     "Squeeze": lambda x, axes: x.squeeze(axes.item()),
-    "Max": torch.maximum, "Min": torch.minimum,
+    "Max": lambda *xs: functools.reduce(torch.maximum, xs), "Min": lambda *xs: functools.reduce(torch.minimum, xs),
+    "Shape": lambda x, **_: torch.tensor(x.shape),
+    "ConstantOfShape": lambda shape, value=None: torch.full(shape.tolist(), 0.0) if value is None
+    else torch.from_numpy(np.array(numpy_helper.to_array(value))).repeat(shape.tolist()),
+    "Expand": lambda x, shape: x * torch.ones(shape.tolist(), dtype=x.dtype),
     "Softmax": lambda x, axis=-1: torch.softmax(x, axis),
     "LogSoftmax": lambda x, axis=-1: torch.log_softmax(x, axis),
     "ArgMax": lambda x, axis=0, keepdims=1, **_: torch.argmax(x, axis, bool(keepdims)),
@@ -97,25 +104,29 @@ OPERATORS: dict[str, Callable] = {
 
 
 class Graph:
-    """One file's network. Several threads may run it."""
+    """One file's model. Several threads may run it."""
 
     def __init__(self, path: str):
         graph = onnx.load(path).graph
         constants = {t.name: torch.from_numpy(np.array(numpy_helper.to_array(t))) for t in graph.initializer}
         self.inputs = [i.name for i in graph.input if i.name not in constants]
         slots = {name: n for n, name in enumerate(self.inputs)}
-        self.steps: list[tuple[Callable, list[int | None], list, dict, int]] = []
+        self.steps: list[tuple[Callable, list[int | None], list, dict, list[int]]] = []
         for node in graph.node:
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "Constant":
                 constants[node.output[0]] = torch.from_numpy(np.array(numpy_helper.to_array(attributes["value"])))
                 continue
-            if node.op_type not in OPERATORS:
+            call = OPERATORS.get(node.op_type)
+            if node.op_type == "TreeEnsembleClassifier":
+                call, attributes = Trees(**attributes), {}
+            if call is None:
                 raise SystemExit(f"operator {node.domain or 'ai.onnx'}.{node.op_type} has no form in PyTorch here: graph.py")
             bound = [constants.get(name) for name in node.input]
             places = [slots.get(name) for name in node.input]
-            slots[node.output[0]] = len(slots)
-            self.steps.append((OPERATORS[node.op_type], places, bound, attributes, slots[node.output[0]]))
+            for name in node.output:
+                slots[name] = len(slots)
+            self.steps.append((call, places, bound, attributes, [slots[name] for name in node.output]))
         self.size = len(slots)
         self.outputs = {o.name: slots[o.name] for o in graph.output}
 
@@ -125,5 +136,10 @@ class Graph:
         values: list[torch.Tensor | None] = [torch.from_numpy(inputs[name]) for name in self.inputs]
         values += [None] * (self.size - len(values))
         for call, places, bound, attributes, out in self.steps:
-            values[out] = call(*[constant if at is None else values[at] for at, constant in zip(places, bound)], **attributes)
+            result = call(*[constant if at is None else values[at] for at, constant in zip(places, bound)], **attributes)
+            if len(out) == 1:
+                values[out[0]] = result
+            else:
+                for at, value in zip(out, result):
+                    values[at] = value
         return {name: values[at].numpy() for name, at in self.outputs.items()}
