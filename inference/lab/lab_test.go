@@ -96,7 +96,7 @@ func table(t *testing.T, path string) []map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() // only read
 	records, err := csv.NewReader(f).ReadAll()
 	if err != nil || len(records) < 2 {
 		t.Fatalf("%s: %d lines, %v", path, len(records), err)
@@ -119,7 +119,7 @@ func read(t *testing.T, path string) map[tuple]counts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() // only read
 	r, err := pcapgo.NewNgReader(f, pcapgo.DefaultNgReaderOptions)
 	if err != nil {
 		t.Fatal(err)
