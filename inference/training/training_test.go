@@ -2,26 +2,23 @@
 package training
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"sonde.example/internal/testenv"
 )
 
 // TestPython runs the tests of the training programme: that its graphs say what was trained, in batches and alone, and that a
 // second run makes the same file. SONDE_TEST_TRAINING is the Python that has requirements.txt.
 func TestPython(t *testing.T) {
-	python := os.Getenv("SONDE_TEST_TRAINING")
-	if python == "" {
-		t.Skip("SONDE_TEST_TRAINING is not set")
-	}
-	python, err := filepath.Abs(python)
+	python, err := filepath.Abs(testenv.Service(t, "training"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(t.Context(), python, "-m", "unittest", "discover")
-	c.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "PYTHONDONTWRITEBYTECODE=1")
+	c.Env = append(c.Environ(), "OMP_NUM_THREADS=1", "PYTHONDONTWRITEBYTECODE=1")
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
