@@ -238,6 +238,9 @@ else
 	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-augment --augment loss,reorder,mtu,oneway,midstream,truncate,nat
 	$(TRAIN)/train.py --features .cache/dataset --names .cache/dataset-names --payload-packets .cache/dataset-payload --corpus '$(CORPUS)' \
 		--results $(TRAIN_RESULTS) --out inference/models/sonde/1
+	$(TRAIN)/train.py --holdout 0 --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) --out .cache/holdout/sonde/1 >/dev/null
+	sonde=$$PWD/bin/sonde holdout=$$PWD/.cache/holdout; cd '$(CORPUS)/captures'; "$$sonde" analyze --json --models "$$holdout" */* >"$$holdout/results.jsonl" 2>"$$holdout/log"
+	$(TRAIN)/confusion.py --results .cache/holdout/results.jsonl --corpus '$(CORPUS)' --model .cache/holdout/sonde/1/model.onnx --save $(TRAIN_RESULTS) >/dev/null
 	! command -v ndpiReader >/dev/null || $(TRAIN)/ndpi.py --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) >/dev/null
 	$(TRAIN)/threat.py --features .cache/dataset --results $(TRAIN_RESULTS) >/dev/null
 	$(TRAIN)/augmented.py --features .cache/dataset-augment --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) >/dev/null

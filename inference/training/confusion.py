@@ -17,6 +17,7 @@ import onnxruntime as ort
 from sklearn.metrics import f1_score
 
 import dataset
+import experiments
 
 # Names of IP protocols in labels.csv; others stand there as numbers.
 PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 132: "sctp"}
@@ -88,8 +89,8 @@ def join(results: Path, corpus: Path, names: dict[str, str], fold: int) -> tuple
     return scored, kinds
 
 
-def report(scored: list[tuple], tiers: dict[str, str], largest: int) -> None:
-    """Print figures, and what the largest labels were taken for."""
+def report(scored: list[tuple], tiers: dict[str, str], largest: int) -> dict:
+    """Print figures, and what the largest labels were taken for; return the figures of the strong tier."""
     known = [s for s in scored if s[0] != dataset.UNKNOWN]
     answered = [s for s in known if not s[2]]
     others = [s for s in scored if s[0] == dataset.UNKNOWN]
@@ -98,8 +99,9 @@ def report(scored: list[tuple], tiers: dict[str, str], largest: int) -> None:
     print(f"sessions {len(known)}, labels {len(set(y))}")
     print(f"accuracy {sum(a == b for a, b in zip(y, h)) / len(y):.4f}")
     print(f"macro-F1 {f1_score(y, h, labels=sorted(set(y)), average='macro', zero_division=0):.4f}")
-    print(f"strong tier: sessions {len(strong)}, accuracy {sum(a == b for a, b in strong) / len(strong):.4f}, "
-          f"macro-F1 {f1_score(y, h, labels=sorted({a for a, _ in strong}), average='macro', zero_division=0):.4f}")
+    figures = {"sessions": len(strong), "accuracy": round(sum(a == b for a, b in strong) / len(strong), 4),
+               "macro_f1": round(float(f1_score(y, h, labels=sorted({a for a, _ in strong}), average="macro", zero_division=0)), 4)}
+    print("strong tier: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
     print(f"unknown rate {1 - len(answered) / len(known):.4f} of {len(known)} sessions with a label")
     print(f"right when answered {sum(a == b for a, b, _ in answered) / len(answered):.4f}")
     if others:
@@ -111,6 +113,7 @@ def report(scored: list[tuple], tiers: dict[str, str], largest: int) -> None:
     for label, answers in sorted(said.items(), key=lambda e: (-e[1].total(), e[0]))[:largest]:
         wrong = ", ".join(f"{a} {n}" for a, n in answers.most_common() if a != label)
         print(f"{label:<18} {answers.total():>8} {answers[label]:>6}  {wrong}")
+    return figures
 
 
 def main() -> None:
@@ -120,11 +123,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="the model that answered")
     parser.add_argument("--largest", type=int, default=30, help="labels to print, the largest first")
     parser.add_argument("--fold", type=int, default=0, help="the fold that it has not seen")
+    parser.add_argument("--save", type=Path, help="folder for whole_way.json")
     options = parser.parse_args()
     tiers = read_tiers(options.model)
     scored, kinds = join(options.results, options.corpus, tiers, options.fold)
     print("; ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    report(scored, tiers, options.largest)
+    figures = report(scored, tiers, options.largest)
+    if options.save:
+        experiments.save(options.save, "whole_way", {"fold": options.fold, "strong": figures, "kinds": dict(kinds)})
 
 
 if __name__ == "__main__":

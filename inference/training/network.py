@@ -14,22 +14,18 @@ CLIENT, SERVER, END = 0, 512, 784
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be tried."""
+    """What was tried: the defaults ship."""
 
     hidden: int = 128
-    second: int = 0
     prefix: int = 16  # bytes of each direction that are looked up by position, as two half bytes
     patch: int = 16
-    patch_width: int = 0
+    patch_width: int = 0  # of what a patch of all bytes is made to; 0: no patches, which proved no worse
     epochs: int = 12
     batch: int = 256
     rate: float = 2e-3
     decay: float = 0.1
     clip: float = 4.0  # of standardised numbers
     drop: float = 0.2  # how often a whole kind of input is taken away in training, so that none is relied on alone
-    dropout: float = 0.0
-    smoothing: float = 0.0
-    noise: float = 0.0
 
 
 class Network(nn.Module):
@@ -68,9 +64,7 @@ class Network(nn.Module):
             self.embed = nn.Linear(settings.patch, w)
             self.place = nn.Parameter(torch.randn(784 // settings.patch, w) * 0.1)
             self.join = nn.Linear(4 * w, h)
-        if settings.second:
-            self.deep = nn.Linear(h, settings.second)
-        self.out = nn.Linear(settings.second or h, classes)
+        self.out = nn.Linear(h, classes)
 
     def numbers(self, series: torch.Tensor, meta: torch.Tensor) -> torch.Tensor:
         """Return the numbers of each row on a logarithmic scale; NaN is absent."""
@@ -106,23 +100,14 @@ class Network(nn.Module):
         """Return the scores."""
         z, halves, tokens = self.prepare(octets, series, meta)
         h = self.dense(z) + functional.embedding(torch.cat([halves, tokens], 1), self.table).sum(1)
-        return self.score(h + self.patches(octets) if self.settings.patch_width else h)
-
-    def score(self, h: torch.Tensor) -> torch.Tensor:
-        """Return the scores of what the kinds of input add up to."""
-        h = functional.dropout(functional.relu(h), self.settings.dropout, self.training)
-        if self.settings.second:
-            h = functional.dropout(functional.relu(self.deep(h)), self.settings.dropout, self.training)
-        return self.out(h)
+        return self.out(functional.relu(h + self.patches(octets) if self.settings.patch_width else h))
 
     def learn(self, octets: torch.Tensor, z: torch.Tensor, halves: torch.Tensor, tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
         """Return the scores of prepared rows; keep says of each which kinds of input it may use."""
-        if self.settings.noise:
-            z = z + self.settings.noise * torch.randn_like(z)
         h = self.dense(z * keep[:, :1])
         h = h + functional.embedding_bag(halves, self.table, mode="sum") * keep[:, 1:2]
         h = h + functional.embedding_bag(tokens, self.table, mode="sum") * keep[:, 2:3]
-        return self.score(h + self.patches(octets) * keep[:, 3:4] if self.settings.patch_width else h)
+        return self.out(functional.relu(h + self.patches(octets) * keep[:, 3:4] if self.settings.patch_width else h))
 
     def fit(self, octets: np.ndarray, series: np.ndarray, meta: np.ndarray, label: np.ndarray, weight: np.ndarray) -> "Network":
         """Train with AdamW on weighted cross entropy; the rate falls as a cosine."""
@@ -148,7 +133,7 @@ class Network(nn.Module):
                 for g in optimiser.param_groups:
                     g["lr"] = s.rate * 0.5 * (1 + np.cos(np.pi * step / steps))
                 keep = (torch.rand(len(b), 4, generator=generator) >= s.drop).float()
-                loss = functional.cross_entropy(self.learn(*(p[b] for p in prepared), keep), y[b], reduction="none", label_smoothing=s.smoothing)
+                loss = functional.cross_entropy(self.learn(*(p[b] for p in prepared), keep), y[b], reduction="none")
                 optimiser.zero_grad(set_to_none=True)
                 (loss * w[b]).mean().backward()
                 optimiser.step()

@@ -195,9 +195,19 @@ def failures(p: dict) -> list[str]:
         "does all of it: features, training, figures, model, card and this page (`inference/training/README.md` has the steps). Seeds are fixed and one thread is used: on one machine two runs make the same weights, and with "
         "`SOURCE_DATE_EPOCH` set the same file, bit for bit, which a test holds. On another CPU or with other library versions the sums may be rounded otherwise; then the figures are the same to about a point, not the bits. Times of runs "
         "and microseconds are never the same.", "",
+        *whole_way(p),
         f"The graph differs from what was trained by at most {m['parity']['trained_and_graph']:.1e} in any probability, rows alone from rows in a batch by {m['parity']['alone_and_batch']:.1e} ({m['parity']['rows']} sessions).", "",
         *table(["", "SHA-256"], [["rows trained on", f"`{m['dataset_sha256']}`"], ["labels.csv", f"`{m['labels_sha256']}`"], ["feature schema", f"`{m['schema_sha256']}`"]]), "",
     ]
+
+
+def whole_way(p: dict) -> list[str]:
+    """What `sonde analyze` says of the captures, beside the tensors."""
+    if "holdout" not in p or "whole_way" not in p:
+        return ["The whole way, from capture file to stored result: " + MISSING.lower(), ""]
+    tensors, way = p["holdout"]["strong"], p["whole_way"]["strong"]
+    return [f"The whole way, from capture file to stored result: `sonde analyze` on all captures, with a model that was trained without fold {p['whole_way']['fold']}, gives {way['accuracy']:.3f} / {way['macro_f1']:.3f} (accuracy / macro-F1, strong tier) "
+            f"for {way['sessions']} sessions of that fold; the same model on the tensors {tensors['accuracy']:.3f} / {tensors['macro_f1']:.3f} for {tensors['sessions']}. There are fewer of the latter since rows that say the same twice count once.", ""]
 
 
 def write(p: dict) -> str:

@@ -203,7 +203,7 @@ def hold_out(c: dataset.Corpus, a: argparse.Namespace) -> None:
     (a.out / "model.onnx").write_bytes(graph.build(model.graphs(), len(c.names), t, properties))
     held = c.take(np.flatnonzero(c.fold == a.holdout))
     rows = experiments.answering(held)
-    print(json.dumps(experiments.judge(held, rows, model.margins(held), rounds=False)))
+    print(json.dumps(experiments.save(a.results, "holdout", {"fold": a.holdout} | experiments.judge(held, rows, model.margins(held), rounds=False))))
 
 
 if __name__ == "__main__":

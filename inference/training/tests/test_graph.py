@@ -2,6 +2,7 @@
 
 import hashlib
 import unittest
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from tests import tiny
 from trees import Settings as TreesSettings
 
 SMALL, FEW = NetworkSettings(hidden=16, epochs=12, batch=64, drop=0), TreesSettings(rounds=3, depth=4)
-RECIPES = {"network": Recipe(1, 0, SMALL, FEW), "trees": Recipe(0, 1, SMALL, FEW), "both": Recipe(1, 1, SMALL, FEW)}
+RECIPES = {"network": Recipe(1, 0, SMALL, FEW), "patches": Recipe(1, 0, replace(SMALL, patch_width=8), FEW), "trees": Recipe(0, 1, SMALL, FEW), "both": Recipe(1, 1, SMALL, FEW)}
 TEMPERATURE = 1.3
 
 
