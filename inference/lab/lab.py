@@ -225,8 +225,9 @@ def main() -> int:
         worker.start()
     for worker in workers:
         worker.join()
-    for name, reason in ABSENT.items():
-        print(f"missing  {name:28} {reason}")
+    if not arguments.only:
+        for name, reason in ABSENT.items():
+            print(f"absent   {name:28} {reason}")
     print(tables.write(out))
     return 0
 

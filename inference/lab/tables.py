@@ -109,7 +109,7 @@ def write(out: Path) -> str:
                 "problems": " | ".join(record["problems"]).replace("\n", " ")[:400],
             }
         )
-    programs += [{"program": name, "status": "missing", "problems": reason} for name, reason in ABSENT.items()]
+    programs += [{"program": name, "status": "absent", "problems": reason} for name, reason in ABSENT.items()]
     write_table(out / "labels.csv", LABELS, labels)
     write_table(out / "captures.csv", CAPTURES, captures)
     write_table(out / "programs.csv", PROGRAMS, programs)
