@@ -65,8 +65,10 @@ def missing(program: Program, python: str, binaries: Path) -> list[str]:
 def version(program: Program, python: str, binaries: Path) -> str:
     """Return the first line in which a program says its version."""
     environment = os.environ | {"PYTHON": python, "PATH": f"{binaries}:{SYSTEM}:{os.environ.get('PATH', '')}", "HELPERS": str(HERE / "helpers")}
-    said = subprocess.run(
-        ["sh", "-c", program.version], env=environment, capture_output=True, text=True, errors="replace", timeout=30, stdin=subprocess.DEVNULL
-    )
+    command = ["sh", "-c", program.version]
+    try:
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", timeout=30, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return ""
     lines = [line.strip() for line in (said.stdout + "\n" + said.stderr).splitlines() if re.search(r"\d", line)]
     return lines[0][:120] if lines else ""

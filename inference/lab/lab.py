@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs real programs on networks of their own, captures what they say, and labels each session by the program that made it.
 
-    lab.py --out DIR [--only ssh,curl] [--variants near] [--jobs 3] [--install]
+    lab.py --out DIR [--only ssh,curl] [--variants near] [--jobs 4] [--install]
 
 writes DIR/captures/PROGRAM/VARIANT.pcapng, labels.csv, captures.csv, programs.csv and taxonomy.csv: the layout of a corpus, so that
 `sonde dataset --corpus DIR` reads it. Needs root and Linux; changes nothing of the host's network.
@@ -171,7 +171,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder that is written, or added to")
     parser.add_argument("--only", help="names of programs, with commas; without it, all")
     parser.add_argument("--variants", help="kinds of wires, with commas, of those that a program has; without it, all: " + ", ".join(WEATHER))
-    parser.add_argument("--jobs", type=int, default=3, help="programs at the same time, each on a network of its own")
+    parser.add_argument("--jobs", type=int, default=4, help="programs at the same time, each on a network of its own")
     parser.add_argument("--minutes", type=float, default=14.0, help="no program is started after that")
     parser.add_argument("--install", action="store_true", help="install what is missing: Debian packages, a Python environment, Go programs")
     parser.add_argument("--python", help="interpreter that has the packages of requirements.txt; --install makes one")

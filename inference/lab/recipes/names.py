@@ -226,7 +226,7 @@ PROGRAMS = [
     Program(
         "upnpc",
         {"udp/1900": "ssdp", "tcp/8200": "http"},
-        version="upnpc -h 2>&1 | head -1",
+        version="dpkg-query -W -f 'miniupnpc ${Version}' miniupnpc",
         tools={"upnpc": "miniupnpc", "minidlnad": "minidlna"},
         variants=("near", "far"),
         files={

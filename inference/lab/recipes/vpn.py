@@ -30,7 +30,10 @@ def openvpn(name: str, label_place: str, server: str, client: str, variants=("ne
                         f"openvpn --dev tun --dev-type tun --ifconfig 10.8.0.2 10.8.0.1 --cipher AES-256-CBC --keepalive 3 20 {client} --writepid "
                         "$DIR/client.pid"
                     ),
-                    ask("for i in $(seq 1 60); do ping -c 1 -W 1 10.8.0.1 >/dev/null && break; sleep 0.2; done; " + INSIDE.format(peer="10.8.0.1")),
+                    ask(
+                        "for i in $(seq 1 60); do ip addr | grep -q 10.8.0.2 && ping -c 1 -W 1 10.8.0.1 >/dev/null && break; sleep 0.2; done; "
+                        + INSIDE.format(peer="10.8.0.1")
+                    ),
                     ask("kill $(cat client.pid); sleep 0.5"),
                 )
             ],
