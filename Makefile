@@ -215,6 +215,8 @@ MODELS ?=
 CORRECTIONS ?=
 # Where training keeps its figures: those of the model that ships are worth a page, those of an own one are not.
 TRAIN_RESULTS := .cache/training-results$(if $(MODELS),-own)
+# Heads as other networks would have shown them, beside those that were captured: docs/model.md has what each is worth.
+TRAIN_AUGMENT := --augment loss,oneway,midstream,truncate
 TRAIN := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 .cache/training/bin/python inference/training
 
 .PHONY: training-tools
@@ -226,13 +228,13 @@ training-tools: ## make the Python that trains, on Debian's PyTorch (python3-tor
 .PHONY: train
 train: build training-tools ## train on CORPUS (labels.csv, captures/), write model, card and docs/model.md; LAB=FOLDER, CORRECTIONS=FILE, MODELS=FOLDER for a model of one's own
 	test -n '$(CORPUS)' || { echo 'make train CORPUS=path/to/data/train [LAB=path/to/lab] [CORRECTIONS=corrections.jsonl] [MODELS=path/to/models]' >&2; exit 1; }
-	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset $(if $(CORRECTIONS),--corrections '$(CORRECTIONS)')
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset $(TRAIN_AUGMENT) $(if $(CORRECTIONS),--corrections '$(CORRECTIONS)')
 ifneq ($(MODELS),)
 	out=$$($(SCRIPTS)/next-version.sh '$(MODELS)/sonde' inference/models/sonde); \
 		$(TRAIN)/train.py --quick --features .cache/dataset --corpus '$(CORPUS)' --results $(TRAIN_RESULTS) --out "$$out"
 else
-	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-names --names
-	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-payload --payload-packets
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-names $(TRAIN_AUGMENT) --names
+	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-payload $(TRAIN_AUGMENT) --payload-packets
 	./bin/sonde dataset --corpus '$(CORPUS)' --out .cache/dataset-augment --augment loss,reorder,mtu,oneway,midstream,truncate,nat
 	$(TRAIN)/train.py --features .cache/dataset --names .cache/dataset-names --payload-packets .cache/dataset-payload --corpus '$(CORPUS)' \
 		--results $(TRAIN_RESULTS) --out inference/models/sonde/1
@@ -247,6 +249,11 @@ ifneq ($(LAB),)
 endif
 	$(TRAIN)/report.py --results $(TRAIN_RESULTS) --out docs
 endif
+
+LAB ?= .cache/lab-out
+.PHONY: lab
+lab: ## real programs on networks of their own, captured and labelled into LAB; ONLY=ssh,curl for a few; needs root
+	python3 inference/lab/lab.py --install --tools .cache/lab --out '$(LAB)' $(if $(ONLY),--only '$(ONLY)')
 
 ##@ House
 

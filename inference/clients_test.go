@@ -1,7 +1,6 @@
 package inference_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -26,7 +25,7 @@ func TestStockClients(t *testing.T) {
 			files := role(d.certs)
 			cmd := exec.CommandContext(t.Context(), python, program, d.Addr().String(), files.CA, files.Certificate, files.Key, shippedFile(t))
 			cmd.Dir = filepath.Join("kserve", "testdata", "clients")
-			cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=", "PYTHONPYCACHEPREFIX="+filepath.Join(filepath.Dir(python), "..", "pycache"), "OMP_NUM_THREADS=1")
+			cmd.Env = append(cmd.Environ(), "PYTHONDONTWRITEBYTECODE=", "PYTHONPYCACHEPREFIX="+filepath.Join(filepath.Dir(python), "..", "pycache"), "OMP_NUM_THREADS=1")
 			output, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, output)

@@ -201,6 +201,27 @@ func TestRolesAreKeptApart(t *testing.T) {
 			_, err := c.Classify(t.Context(), &inferencev1.ClassifyRequest{})
 			return err
 		},
+		"drift": func(_ kservev2.GRPCInferenceServiceClient, c inferencev1.ClassifierServiceClient) error {
+			_, err := c.GetDrift(t.Context(), &inferencev1.GetDriftRequest{})
+			return err
+		},
+		"stream": func(_ kservev2.GRPCInferenceServiceClient, c inferencev1.ClassifierServiceClient) error {
+			stream, err := c.ClassifyStream(t.Context())
+			if err != nil {
+				return err
+			}
+			if err := stream.CloseSend(); err != nil {
+				return err
+			}
+			if _, err = stream.Recv(); errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		},
+		"explain": func(_ kservev2.GRPCInferenceServiceClient, c inferencev1.ClassifierServiceClient) error {
+			_, err := c.Explain(t.Context(), &inferencev1.ExplainRequest{Session: &inferencev1.Session{}})
+			return err
+		},
 		"load": func(c kservev2.GRPCInferenceServiceClient, _ inferencev1.ClassifierServiceClient) error {
 			_, err := c.RepositoryModelLoad(t.Context(), &kservev2.RepositoryModelLoadRequest{ModelName: "sonde"})
 			return err
@@ -211,9 +232,9 @@ func TestRolesAreKeptApart(t *testing.T) {
 		allowed []string
 	}{
 		"agent":    {d.certs.Agent, []string{"live"}},
-		"viewer":   {d.certs.Viewer, []string{"live", "metadata"}},
-		"service":  {d.certs.Service, []string{"live", "metadata", "infer", "classify"}},
-		"operator": {d.certs.Operator, []string{"live", "metadata", "infer", "classify", "load"}},
+		"viewer":   {d.certs.Viewer, []string{"live", "metadata", "drift"}},
+		"service":  {d.certs.Service, []string{"live", "metadata", "drift", "infer", "classify", "stream"}},
+		"operator": {d.certs.Operator, []string{"live", "metadata", "drift", "infer", "classify", "stream", "explain", "load"}},
 	} {
 		conn := d.dial(c.files)
 		allowed := map[string]bool{}

@@ -125,7 +125,7 @@ func (c *versionCollector) Collect(to chan<- prometheus.Metric) {
 		counter(c.count, float64(s.Rows))
 		counter(c.runs, float64(s.Runs))
 		counter(c.success, float64(s.Success.Count))
-		for _, reason := range []serving.Failure{serving.Rejected, serving.Canceled, serving.Backend} {
+		for _, reason := range serving.Failures() {
 			counter(c.failure, float64(s.Failed[reason].Count), string(reason))
 		}
 		micros(c.requestTime, s.Success.Time)

@@ -32,6 +32,9 @@ const (
 	aloneFrom = 2
 	// failedFrom is the delivery count at which a message that fails by itself gets a failed result.
 	failedFrom = 5
+	// lateParts is into how many parts items are divided that were not answered in time: each division costs as long as one
+	// waits for the part that is to blame, so there should be few of them.
+	lateParts = 8
 	// maxFailureBytes bounds what a failed result says.
 	maxFailureBytes = 512
 	// logInterval is how often the same warning is logged.
@@ -187,8 +190,8 @@ func (w *Worker) open(b *batch, items []item, messages []Message) {
 	}
 }
 
-// classify fills in entries. Items that fail together, or find no end, though inference is there are tried in halves, so that
-// one bad session fails no other.
+// classify fills in entries. Items that fail together though inference is there are tried in halves, those that are not
+// answered in time in smaller parts, so that one bad session fails no other.
 func (w *Worker) classify(ctx context.Context, items []*item) {
 	if len(items) == 0 {
 		return
@@ -213,8 +216,13 @@ func (w *Worker) classify(ctx context.Context, items []*item) {
 	case ctx.Err() != nil:
 		give(items, ctx.Err())
 	case len(items) > 1:
-		w.classify(ctx, items[:len(items)/2])
-		w.classify(ctx, items[len(items)/2:])
+		parts := 2
+		if errors.Is(err, context.DeadlineExceeded) {
+			parts = lateParts
+		}
+		for part := range slices.Chunk(items, (len(items)+parts-1)/parts) {
+			w.classify(ctx, part)
+		}
 	default:
 		w.fail(items[0], err)
 	}

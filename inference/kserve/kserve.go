@@ -149,16 +149,10 @@ func (s *Service) infer(ctx context.Context, r *kservev2.ModelInferRequest) (*ks
 		return nil, err
 	}
 	defer func() { lease.Release() }()
-	options, err := callOptions(r.GetParameters())
+	begun := time.Now()
+	in, wanted, options, err := read(lease.Info(), r)
 	if err != nil {
-		return nil, err
-	}
-	wanted, err := wantedOutputs(lease.Info(), r.GetOutputs())
-	if err != nil {
-		return nil, err
-	}
-	in, err := decode(lease.Info(), r)
-	if err != nil {
+		lease.Stats().Fail(serving.Other, 1, time.Since(begun))
 		return nil, err
 	}
 	if s.opts.Route != nil && r.GetModelVersion() == "" {
@@ -173,6 +167,18 @@ func (s *Service) infer(ctx context.Context, r *kservev2.ModelInferRequest) (*ks
 		return nil, err
 	}
 	return encode(info, r.GetId(), wanted, in.Rows, out)
+}
+
+// read takes a request apart.
+func read(info *serving.Info, r *kservev2.ModelInferRequest) (in *serving.Inputs, outputs []wanted, o serving.CallOptions, err error) {
+	if o, err = callOptions(r.GetParameters()); err != nil {
+		return nil, nil, o, err
+	}
+	if outputs, err = wantedOutputs(info, r.GetOutputs()); err != nil {
+		return nil, nil, o, err
+	}
+	in, err = decode(info, r)
+	return in, outputs, o, err
 }
 
 // acquire returns a lease, or NOT_FOUND.

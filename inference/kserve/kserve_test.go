@@ -454,12 +454,34 @@ func FuzzModelInfer(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	for name, contents := range map[string]*kservev2.InferTensorContents{
+		"BOOL": {BoolContents: []bool{true, false}}, "INT8": {IntContents: []int32{-128, 128}}, "UINT64": {Uint64Contents: []uint64{0, math.MaxUint64}},
+		"FP64": {Fp64Contents: []float64{-1.5, math.Inf(1)}}, "BYTES": {BytesContents: [][]byte{[]byte("a"), {0}, nil}},
+	} {
+		r := &kservev2.ModelInferRequest{ModelName: "types", Inputs: []*kservev2.ModelInferRequest_InferInputTensor{
+			{Name: "in_" + name, Datatype: name, Shape: []int64{1, 2}, Contents: contents},
+		}}
+		if name == "BYTES" {
+			r.ModelName, r.Inputs[0].Name, r.Inputs[0].Shape = "strings", "x", []int64{1, 3}
+		}
+		data, err := proto.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	log := slog.New(slog.DiscardHandler)
-	models := model.New(model.Options{
-		Folders: []model.Folder{{FS: modeltest.Files(f), Origin: "test"}}, Opener: &modeltest.Fake{}, Workers: 1,
-	}, log)
-	if err := models.Load(f.Context(), "good", serving.VersionPolicy{All: true}); err != nil {
+	runtime, err := onnx.Open(modeltest.Library(f))
+	if err != nil {
 		f.Fatal(err)
+	}
+	models := model.New(model.Options{
+		Folders: []model.Folder{{FS: modeltest.Files(f), Origin: "test"}}, Opener: runtime, Workers: 1,
+	}, log)
+	for _, name := range []string{"good", "types", "halves", "strings"} {
+		if err := models.Load(f.Context(), name, serving.VersionPolicy{All: true}); err != nil {
+			f.Fatal(err)
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := &kservev2.ModelInferRequest{}

@@ -45,7 +45,7 @@ func description() *grpc.ServiceDesc {
 // unimplemented goes through the interceptors, so that strangers stay strangers. No
 // message has anything in it that Empty could not pass over.
 func unimplemented(full string) grpc.MethodHandler {
-	refuse := func(context.Context, any) (any, error) {
+	refuse := func(context.Context, any) (any, error) { //nolint:unparam // a grpc.UnaryHandler
 		return nil, status.Error(codes.Unimplemented, full+" is not served here")
 	}
 	return func(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

@@ -51,6 +51,9 @@ func TestAStreamAnswersInOrderAndSurvivesBadRequests(t *testing.T) {
 		if got := response.GetInferResponse().GetId(); got != strconv.Itoa(i) {
 			t.Fatalf("answer %d is for request %s", i, got)
 		}
+		if !response.GetInferResponse().GetParameters()["triton_final_response"].GetBoolParam() {
+			t.Errorf("answer %d is not the last one to its request", i)
+		}
 		if i%10 == 3 {
 			if !strings.Contains(response.GetErrorMessage(), `"bytes" is UINT8`) {
 				t.Errorf("answer %d: %v", i, response)
@@ -215,12 +218,17 @@ func TestStatistics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	bad := golden(t, "triton-plain")
+	bad.Inputs[0].Name = "x"
+	if _, err := p.ModelInfer(t.Context(), bad); err == nil {
+		t.Error("a bad request is answered")
+	}
 	got, err := p.ModelStatistics(t.Context(), &kservev2.ModelStatisticsRequest{Name: "good", Version: "2"})
 	if err != nil || len(got.GetModelStats()) != 1 {
 		t.Fatalf("got %v, %v", got, err)
 	}
 	s := got.GetModelStats()[0]
-	if s.GetInferenceCount() != 6 || s.GetExecutionCount() != 3 || s.GetInferenceStats().GetSuccess().GetCount() != 3 ||
+	if s.GetInferenceCount() != 6 || s.GetExecutionCount() != 3 || s.GetInferenceStats().GetSuccess().GetCount() != 3 || s.GetInferenceStats().GetFail().GetCount() != 1 ||
 		len(s.GetBatchStats()) != 1 || s.GetBatchStats()[0].GetBatchSize() != 2 || s.GetLastInference() == 0 {
 		t.Errorf("got %v", s)
 	}

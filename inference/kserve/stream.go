@@ -101,6 +101,7 @@ func (s *Service) finish(stream kservev2.GRPCInferenceService_ModelStreamInferSe
 func (s *Service) answer(ctx context.Context, r *kservev2.ModelInferRequest) *kservev2.ModelStreamInferResponse {
 	response, err := s.infer(ctx, r)
 	if err == nil {
+		response.Parameters = final()
 		return &kservev2.ModelStreamInferResponse{InferResponse: response}
 	}
 	message := "internal error"
@@ -113,6 +114,14 @@ func (s *Service) answer(ctx context.Context, r *kservev2.ModelInferRequest) *ks
 		message = "[request id: " + id + "] " + message
 	}
 	return &kservev2.ModelStreamInferResponse{ErrorMessage: message, InferResponse: &kservev2.ModelInferResponse{
-		ModelName: r.GetModelName(), ModelVersion: r.GetModelVersion(), Id: r.GetId(),
+		ModelName: r.GetModelName(), ModelVersion: r.GetModelVersion(), Id: r.GetId(), Parameters: final(),
 	}}
+}
+
+// final says that no other answer to the same request follows, as Triton says it in
+// streams: some of its clients wait for it.
+func final() map[string]*kservev2.InferParameter {
+	return map[string]*kservev2.InferParameter{
+		"triton_final_response": {ParameterChoice: &kservev2.InferParameter_BoolParam{BoolParam: true}},
+	}
 }

@@ -24,7 +24,7 @@ def install(programs: list[Program], tools: Path) -> None:
     packages = sorted({package for p in programs for tool, package in p.tools.items() if not have(tool, tools / "bin")})
     if packages:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends"]
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", "--no-remove"]
         quiet = not POLICY.exists()
         if quiet:
             POLICY.write_text("#!/bin/sh\nexit 101\n")
@@ -65,7 +65,8 @@ def missing(program: Program, python: str, binaries: Path) -> list[str]:
 def version(program: Program, python: str, binaries: Path) -> str:
     """Return the first line in which a program says its version."""
     environment = os.environ | {"PYTHON": python, "PATH": f"{binaries}:{SYSTEM}:{os.environ.get('PATH', '')}", "HELPERS": str(HERE / "helpers")}
-    said = subprocess.run(["sh", "-c", program.version], env=environment, capture_output=True, text=True, errors="replace", timeout=30,
-                          stdin=subprocess.DEVNULL)
+    said = subprocess.run(
+        ["sh", "-c", program.version], env=environment, capture_output=True, text=True, errors="replace", timeout=30, stdin=subprocess.DEVNULL
+    )
     lines = [line.strip() for line in (said.stdout + "\n" + said.stderr).splitlines() if re.search(r"\d", line)]
     return lines[0][:120] if lines else ""

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Runs real programs on networks of their own, captures what they say, and labels each session by the program that made it.
 
-    lab.py --out DIR [--only ssh,curl] [--jobs 3] [--install]
+    lab.py --out DIR [--only ssh,curl] [--variants near] [--jobs 3] [--install]
 
 writes DIR/captures/PROGRAM/VARIANT.pcapng, labels.csv, captures.csv, programs.csv and taxonomy.csv: the layout of a corpus, so that
 `sonde dataset --corpus DIR` reads it. Needs root and Linux; changes nothing of the host's network.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import queue
@@ -23,7 +24,7 @@ from pathlib import Path
 import install
 import tables
 from program import Program, Step
-from recipes import PROGRAMS
+from recipes import ABSENT, PROGRAMS
 from rooms import Room
 from wire import CLIENT, SERVER, WEATHER, Wire
 
@@ -62,10 +63,21 @@ def prepare(folder: Path, program: Program, shared: Path, python: str, tools: Pa
     name = HOSTS[sum(program.name.encode()) % len(HOSTS)]
     environment = {
         "PATH": f"{tools}:{Path(python).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(folder), "LANG": "C.UTF-8", "DIR": str(folder), "NAME": name, "SITE": str(shared / "site"),
-        "SERVER": SERVER[0], "SERVER6": SERVER[1], "CLIENT": CLIENT[0], "CLIENT6": CLIENT[1],
-        "CA": str(shared / "ca.pem"), "CERT": str(shared / "cert.pem"), "KEY": str(shared / "key.pem"),
-        "HELPERS": str(HERE / "helpers"), "PYTHON": python, "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "DIR": str(folder),
+        "NAME": name,
+        "SITE": str(shared / "site"),
+        "SERVER": SERVER[0],
+        "SERVER6": SERVER[1],
+        "CLIENT": CLIENT[0],
+        "CLIENT6": CLIENT[1],
+        "CA": str(shared / "ca.pem"),
+        "CERT": str(shared / "cert.pem"),
+        "KEY": str(shared / "key.pem"),
+        "HELPERS": str(HERE / "helpers"),
+        "PYTHON": python,
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     folder.chmod(0o755)
     hosts = "127.0.0.1 localhost\n::1 localhost\n"
@@ -94,8 +106,8 @@ def perform(step: Step, room: Room, number: int) -> None:
             raise OSError(f"{'no end' if status is None else f'status {status}'} of: {step.command}\n{said}")
 
 
-def run_variant(program: Program, variant: str, path: Path, shared: Path, python: str, tools: Path) -> str:
-    """Run a program once and capture it. Return what went wrong, or nothing."""
+def run_variant(program: Program, variant: str, path: Path, log: Path, shared: Path, python: str, tools: Path) -> str:
+    """Run a program once and capture it. Return what went wrong, which a log then tells at length, or nothing."""
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     rooms: list[Room] = []
     wire = None
@@ -107,15 +119,17 @@ def run_variant(program: Program, variant: str, path: Path, shared: Path, python
         if program.names:
             resolver = side["server"].start(
                 f"dnsmasq --keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --user=root --pid-file= "
-                f"--address=/{environment['NAME']}/{SERVER[0]} --address=/{environment['NAME']}/{SERVER[1]} --address=/#/", "dns.log")
+                f"--address=/{environment['NAME']}/{SERVER[0]} --address=/{environment['NAME']}/{SERVER[1]} --address=/#/",
+                "dns.log",
+            )
             side["server"].wait_for("udp/53", resolver, 10)
         for number, step in enumerate(program.steps):
             perform(step, side[step.side], number)
         time.sleep(SETTLE + 4 * WEATHER[variant].delay)
         return ""
     except OSError as error:
-        said = [f"== {log.name}\n{log.read_text(errors='replace')[-4000:]}\n" for log in sorted(folder.glob("*.log"))]
-        path.with_suffix(".log").write_text("".join(said))
+        said = [f"== {f.name}\n{f.read_text(errors='replace')[-4000:]}\n" for f in sorted(folder.glob("*.log"))]
+        log.write_text("".join(said))
         return f"{variant}: {error}"
     finally:
         if wire:
@@ -128,7 +142,12 @@ def run_variant(program: Program, variant: str, path: Path, shared: Path, python
 def run_program(program: Program, out: Path, shared: Path, python: str, tools: Path) -> dict:
     """Run all variants of a program, and return what is to be known of it."""
     record = {
-        "program": program.name, "status": "ok", "version": "", "problems": [], "serves": program.serves, "variants": list(program.variants),
+        "program": program.name,
+        "status": "ok",
+        "version": "",
+        "problems": [],
+        "serves": program.serves,
+        "variants": list(program.variants),
         "command": "; ".join(s.command for s in program.steps if s.side == "client"),
         "server": "; ".join(s.command for s in program.steps if s.side == "server"),
     }
@@ -140,7 +159,7 @@ def run_program(program: Program, out: Path, shared: Path, python: str, tools: P
     folder.mkdir(parents=True)
     record["version"] = install.version(program, python, tools)
     for variant in program.variants:
-        problem = run_variant(program, variant, folder / f"{variant}.pcapng", shared, python, tools)
+        problem = run_variant(program, variant, folder / f"{variant}.pcapng", out / "logs" / f"{program.name}-{variant}.log", shared, python, tools)
         if problem:
             record["status"] = "failed"
             record["problems"].append(problem)
@@ -151,6 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder that is written, or added to")
     parser.add_argument("--only", help="names of programs, with commas; without it, all")
+    parser.add_argument("--variants", help="kinds of wires, with commas, of those that a program has; without it, all: " + ", ".join(WEATHER))
     parser.add_argument("--jobs", type=int, default=3, help="programs at the same time, each on a network of its own")
     parser.add_argument("--minutes", type=float, default=14.0, help="no program is started after that")
     parser.add_argument("--install", action="store_true", help="install what is missing: Debian packages, a Python environment, Go programs")
@@ -166,13 +186,17 @@ def main() -> int:
 
     out, tools = arguments.out.resolve(), arguments.tools.resolve()
     chosen = [PROGRAMS[n] for n in names]
+    if arguments.variants:
+        wires = set(arguments.variants.split(","))
+        chosen = [dataclasses.replace(p, variants=tuple(v for v in p.variants if v in wires)) for p in chosen]
     if arguments.install:
         install.install(chosen, tools)
     venv = tools / "venv/bin/python"
     python = arguments.python or str(venv if venv.exists() else sys.executable)
     shared = out / "shared"
     make_site(shared)
-    (out / "programs").mkdir(exist_ok=True)
+    for name in ("programs", "logs"):
+        (out / name).mkdir(exist_ok=True)
 
     waiting: queue.SimpleQueue[Program] = queue.SimpleQueue()
     for program in chosen:
@@ -201,6 +225,9 @@ def main() -> int:
         worker.start()
     for worker in workers:
         worker.join()
+    if not arguments.only:
+        for name, reason in ABSENT.items():
+            print(f"absent   {name:28} {reason}")
     print(tables.write(out))
     return 0
 

@@ -1,8 +1,8 @@
 """Rooms: network namespaces that the lab makes for itself, and that are gone, with all in them, when it ends.
 
-A room has a network, mounts and process numbers of its own. Process 1 in it is a `sleep`; when that is killed, and the kernel sees
-to it if the lab dies, whatever was started in the room dies too. So nothing has to be found by name, and a capture made between two
-rooms holds the traffic of the program that was started there and of nobody else.
+A room has a network, mounts and process numbers of its own. Process 1 in it is a `cat` of a pipe from the lab: when the lab closes the
+pipe, or dies, process 1 ends, and the kernel ends whatever was started in the room. So nothing has to be found by name, and a capture made
+between two rooms holds the traffic of the program that was started there and of nobody else.
 """
 
 import ctypes
@@ -17,7 +17,6 @@ CLONE_NEWNET = 0x40000000
 LISTEN = {"tcp": "0A", "udp": "07"}  # states in /proc/net/tcp and udp
 
 
-
 class Room:
     """One side of the wire. Only the thread that made it uses it."""
 
@@ -25,14 +24,25 @@ class Room:
         self.name, self.folder, self.environment = name, folder, environment
         self.commands: list[subprocess.Popen] = []
         (folder / "run").mkdir(exist_ok=True)
+        # Whatever a server leaves in /run or /tmp, such as a lock, stays in the room; what the recipe needs of /tmp is put back.
+        places = (place for value in environment.values() for place in value.split(":") if place.startswith("/tmp/"))
+        kept = sorted({"/".join(place.split("/")[:3]) for place in places})
+        hide = [f'mkdir /run/kept{i} && mount --bind "{k}" /run/kept{i}' for i, k in enumerate(kept)]
+        show = [f'mkdir "{k}" && mount --bind /run/kept{i} "{k}"' for i, k in enumerate(kept)]
         script = (
             "mount -t tmpfs run /run && mkdir -p /run/lock /run/user && mount -t tmpfs shm /dev/shm && "
+            f"{' && '.join([*hide, 'mount -t tmpfs tmp /tmp && chmod 1777 /tmp', *show])} && "
             f'mount --bind "{folder}/hosts" /etc/hosts && mount --bind "{folder}/resolv.conf" "$(readlink -f /etc/resolv.conf)" && '
-            "ip link set lo up && echo ready && exec sleep infinity"
+            "ip link set lo up && echo ready && exec cat"
         )
         self.holder = subprocess.Popen(
             ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", script],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True, text=True)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
         if self.holder.stdout.readline() != "ready\n":
             raise OSError(f"no room: {self.holder.stderr.read().strip()}")
         self.pid = int(Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0])
@@ -41,9 +51,13 @@ class Room:
         """Start a shell command in the room; what it says goes to a file of that name in the run's folder."""
         with open(self.folder / log, "ab") as out:
             process = subprocess.Popen(
-                ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--uts", "--ipc", f"--wdns={self.folder}",
-                 "sh", "-c", command],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True)
+                ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--uts", "--ipc", f"--wdns={self.folder}", "sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
         self.commands.append(process)
         return process
 
@@ -102,11 +116,7 @@ class Room:
 
     def close(self) -> None:
         """End everything in the room."""
-        for pid in (self.pid, self.holder.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        self.holder.stdin.close()
         self.holder.wait()
         self.holder.stdout.close()
         self.holder.stderr.close()

@@ -10,6 +10,8 @@ PROTOCOLS = {1: "icmp", 2: "igmp", 4: "4", 6: "tcp", 17: "udp", 41: "41", 47: "g
 PORTS = {"tcp", "udp", "sctp"}
 EXTENSIONS = {0, 43, 60}  # IPv6: hop-by-hop, routing, destination
 
+OPENING = 16  # payloads by which a session is told to be the same again
+
 # What a host does by itself, whatever program runs on it.
 HOUSEKEEPING = {"icmp": "icmp", "icmpv6": "icmpv6", "igmp": "igmp", "udp/53": "dns"}
 
@@ -103,7 +105,9 @@ class Walker:
                     answers = body[13] & 0x12 == 0x12
                 else:
                     payload = body[8 if name == "udp" else 12 :]
-        return Packet(proto, str(ipaddress.ip_address(src)), sport, str(ipaddress.ip_address(dst)), dport, payload, payload if name in PORTS else body, answers)
+        return Packet(
+            proto, str(ipaddress.ip_address(src)), sport, str(ipaddress.ip_address(dst)), dport, payload, payload if name in PORTS else body, answers
+        )
 
 
 def read(path: Path) -> list[Session]:
@@ -124,7 +128,7 @@ def read(path: Path) -> list[Session]:
         if p.payload:
             session.payload_packets += 1
             session.payload_bytes += len(p.payload)
-        if p.content and len(session.opening) < 4:
+        if p.content and len(session.opening) < OPENING:
             session.opening.append(p.content)
     return list(found.values())
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import sessions
+from recipes import ABSENT
 from taxonomy import TAXONOMY
 
 LABELS = (
@@ -39,13 +40,35 @@ def label_capture(path: Path, name: str, record: dict, seen: set[bytes]) -> list
         duplicate = bool(s.opening) and opening in seen
         seen.add(opening)
         usable = label != "unlabelled" and (s.payload_packets > 0 or s.proto not in sessions.PORTS)
-        rows.append({
-            "file": name, "proto": s.proto, "src_ip": s.src_ip, "src_port": s.src_port, "dst_ip": s.dst_ip, "dst_port": s.dst_port,
-            "first_seen": f"{s.first_seen:.6f}", "packets": s.packets, "bytes": s.bytes, "label": label, "category": category,
-            "confidence": "process", "service": service, "payload_packets": s.payload_packets, "payload_bytes": s.payload_bytes, "malicious": 0, "snapped": 0,
-            "group": record["program"], "dup": int(duplicate), "usable": int(usable), "target": target,
-            "program": record["program"], "version": record["version"], "variant": path.stem, "command": record["command"],
-        })
+        rows.append(
+            {
+                "file": name,
+                "proto": s.proto,
+                "src_ip": s.src_ip,
+                "src_port": s.src_port,
+                "dst_ip": s.dst_ip,
+                "dst_port": s.dst_port,
+                "first_seen": f"{s.first_seen:.6f}",
+                "packets": s.packets,
+                "bytes": s.bytes,
+                "label": label,
+                "category": category,
+                "confidence": "process",
+                "service": service,
+                "payload_packets": s.payload_packets,
+                "payload_bytes": s.payload_bytes,
+                "malicious": 0,
+                "snapped": 0,
+                "group": record["program"],
+                "dup": int(duplicate),
+                "usable": int(usable),
+                "target": target,
+                "program": record["program"],
+                "version": record["version"],
+                "variant": path.stem,
+                "command": record["command"],
+            }
+        )
     return rows
 
 
@@ -63,21 +86,41 @@ def write(out: Path) -> str:
             rows = label_capture(capture, name, record, seen)
             mine += rows
             data = capture.read_bytes()
-            captures.append(record | {
-                "file": name, "variant": variant, "sessions": len(rows), "labels": counts(rows), "size": len(data),
-                "unlabelled": sum(r["label"] == "unlabelled" for r in rows), "sha256": hashlib.sha256(data).hexdigest(),
-            })
+            captures.append(
+                record
+                | {
+                    "file": name,
+                    "variant": variant,
+                    "sessions": len(rows),
+                    "labels": counts(rows),
+                    "size": len(data),
+                    "unlabelled": sum(r["label"] == "unlabelled" for r in rows),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                }
+            )
         labels += mine
-        programs.append(record | {
-            "captures": sum(c["program"] == record["program"] for c in captures), "sessions": len(mine), "labels": counts(mine),
-            "usable": sum(r["usable"] and not r["dup"] for r in mine), "problems": " | ".join(record["problems"]).replace("\n", " ")[:400],
-        })
+        programs.append(
+            record
+            | {
+                "captures": sum(c["program"] == record["program"] for c in captures),
+                "sessions": len(mine),
+                "labels": counts(mine),
+                "usable": sum(r["usable"] and not r["dup"] for r in mine),
+                "problems": " | ".join(record["problems"]).replace("\n", " ")[:400],
+            }
+        )
+    programs += [{"program": name, "status": "absent", "problems": reason} for name, reason in ABSENT.items()]
     write_table(out / "labels.csv", LABELS, labels)
     write_table(out / "captures.csv", CAPTURES, captures)
     write_table(out / "programs.csv", PROGRAMS, programs)
-    write_table(out / "taxonomy.csv", ["label", "target", "category"],
-                [{"label": label, "target": target, "category": category} for label, (target, category) in sorted(TAXONOMY.items())])
+    write_table(
+        out / "taxonomy.csv",
+        ["label", "target", "category"],
+        [{"label": label, "target": target, "category": category} for label, (target, category) in sorted(TAXONOMY.items())],
+    )
     status = collections.Counter(p["status"] for p in programs)
     nobody = sum(r["label"] == "unlabelled" for r in labels)
-    return (f"{status['ok']} programs, {status['failed']} failed, {status['missing']} missing; {len(captures)} captures, {len(labels)} sessions, "
-            f"{sum(p['usable'] for p in programs)} usable and no duplicates, {nobody} of nobody")
+    return (
+        f"{status['ok']} programs, {status['failed']} failed, {status['missing']} missing; {len(captures)} captures, {len(labels)} sessions, "
+        f"{sum(p.get('usable', 0) for p in programs)} usable and no duplicates, {nobody} of nobody"
+    )

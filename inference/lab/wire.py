@@ -87,7 +87,9 @@ class Wire:
                 f"ip link set eth0 address {mac} mtu {weather.mtu} && ip addr add {v4}/24 dev eth0 && "
                 f"ip addr add {v6}/64 dev eth0 nodad && ip link set eth0 up && {gateway} && "
                 "ip route add 224.0.0.0/4 dev eth0; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.ping_group_range='0 2147483647'",
-                "network.log", 10)
+                "network.log",
+                10,
+            )
             if status != 0:
                 raise OSError((room.folder / "network.log").read_text())
         self.thread = threading.Thread(target=self._carry)

@@ -1,8 +1,9 @@
-"""Score what `sonde analyze --json` said of the corpus, the whole way from capture file to stored result, on the validation
-groups, which the model has not seen.
+"""Score what `sonde analyze --json` said of the corpus, the whole way from capture file to stored result, on the groups of a fold
+that the model has not seen: one of `train.py --holdout`. The figures are to be those that this printed of the tensors, but for
+sessions that are cut in another way.
 
     cd CORPUS/captures && sonde analyze --json */* > results.jsonl
-    python3 confusion.py --results results.jsonl --corpus CORPUS --model ../models/sonde/1/model.onnx
+    python confusion.py --results results.jsonl --corpus CORPUS --model build/models/sonde/1/model.onnx
 """
 
 import argparse
@@ -45,13 +46,13 @@ def key(result: dict) -> tuple:
     return file, PROTOCOLS.get(number, str(number)), ends(c["address"], c["port"], s["address"], s["port"])
 
 
-def read_names(model: Path) -> set[str]:
-    """Return the labels that the model has."""
+def read_tiers(model: Path) -> dict[str, str]:
+    """Return the tier of each label that the model has."""
     metadata = ort.InferenceSession(model.read_bytes()).get_modelmeta().custom_metadata_map
-    return {label["name"] for label in json.loads(metadata["sonde.labels"])}
+    return {label["name"]: dataset.WEAK if label["weak"] else dataset.STRONG for label in json.loads(metadata["sonde.labels"]) if label["name"] != dataset.UNKNOWN}
 
 
-def join(results: Path, corpus: Path, names: set[str]) -> tuple[list[tuple], Counter]:
+def join(results: Path, corpus: Path, names: dict[str, str], fold: int) -> tuple[list[tuple], Counter]:
     """Return (label, answer, unknown) of each session that counts, and how many there were of every kind."""
     rows, taxonomy = read_labels(corpus), dataset.read_taxonomy(corpus)
     with open(results) as f:
@@ -68,7 +69,7 @@ def join(results: Path, corpus: Path, names: set[str]) -> tuple[list[tuple], Cou
             continue
         kinds["joined"] += 1
         uses[k] += 1
-        if dataset.fold(row["group"]) != dataset.VALIDATION:
+        if dataset.fold(row["group"]) != fold:
             kinds["of training groups"] += 1
         elif not dataset.usable(row):
             kinds["not usable or duplicate"] += 1
@@ -78,8 +79,8 @@ def join(results: Path, corpus: Path, names: set[str]) -> tuple[list[tuple], Cou
             kinds["more of one capture and label"] += 1
         else:
             capped[row["file"], row["label"]] += 1
-            target = taxonomy.get(row["label"], (dataset.OTHER, ""))[0]
-            label = next((n for n in (row["label"], target) if n in names), dataset.OTHER)
+            target = dataset.target(row["label"], taxonomy)
+            label = target if target in names else dataset.UNKNOWN
             said = result["classification"] or {"label": "(failed)", "unknown": True}
             scored.append((label, said["label"], said["unknown"]))
     kinds["scored"] = len(scored)
@@ -87,15 +88,18 @@ def join(results: Path, corpus: Path, names: set[str]) -> tuple[list[tuple], Cou
     return scored, kinds
 
 
-def report(scored: list[tuple], largest: int) -> None:
+def report(scored: list[tuple], tiers: dict[str, str], largest: int) -> None:
     """Print figures, and what the largest labels were taken for."""
-    y, h = [label for label, _, _ in scored], [answer for _, answer, _ in scored]
-    known = [s for s in scored if s[0] != dataset.OTHER]
+    known = [s for s in scored if s[0] != dataset.UNKNOWN]
     answered = [s for s in known if not s[2]]
-    others = [s for s in scored if s[0] == dataset.OTHER]
-    print(f"sessions {len(scored)}, labels {len(set(y))}")
+    others = [s for s in scored if s[0] == dataset.UNKNOWN]
+    y, h = [label for label, _, _ in known], [answer for _, answer, _ in known]
+    strong = [(a, b) for a, b in zip(y, h) if tiers[a] == dataset.STRONG]
+    print(f"sessions {len(known)}, labels {len(set(y))}")
     print(f"accuracy {sum(a == b for a, b in zip(y, h)) / len(y):.4f}")
     print(f"macro-F1 {f1_score(y, h, labels=sorted(set(y)), average='macro', zero_division=0):.4f}")
+    print(f"strong tier: sessions {len(strong)}, accuracy {sum(a == b for a, b in strong) / len(strong):.4f}, "
+          f"macro-F1 {f1_score(y, h, labels=sorted({a for a, _ in strong}), average='macro', zero_division=0):.4f}")
     print(f"unknown rate {1 - len(answered) / len(known):.4f} of {len(known)} sessions with a label")
     print(f"right when answered {sum(a == b for a, b, _ in answered) / len(answered):.4f}")
     if others:
@@ -115,10 +119,12 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder with labels.csv, taxonomy.csv and captures/")
     parser.add_argument("--model", type=Path, required=True, help="the model that answered")
     parser.add_argument("--largest", type=int, default=30, help="labels to print, the largest first")
+    parser.add_argument("--fold", type=int, default=0, help="the fold that it has not seen")
     options = parser.parse_args()
-    scored, kinds = join(options.results, options.corpus, read_names(options.model))
+    tiers = read_tiers(options.model)
+    scored, kinds = join(options.results, options.corpus, tiers, options.fold)
     print("; ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    report(scored, options.largest)
+    report(scored, tiers, options.largest)
 
 
 if __name__ == "__main__":

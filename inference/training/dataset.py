@@ -117,7 +117,7 @@ def choose_tiers(rows: list[dict], taxonomy: dict[str, tuple[str, str]]) -> dict
 
     def tier(name: str) -> str:
         s, g = len(sessions[name]), len(groups[name])
-        if name == OTHER:
+        if name in (OTHER, UNKNOWN):
             return BACKGROUND
         if s >= STRONG_SESSIONS and g >= STRONG_GROUPS:
             return STRONG

@@ -15,6 +15,9 @@ from learner import Recipe, out_of_fold
 # Sources with fewer sessions are left out all at once.
 SMALL_SOURCE = 60
 
+# Experiments beside the main figures are made on so many of the folds, and compared on those.
+SIDE_FOLDS = 3
+
 # Shares of the groups that the learning curve is drawn from.
 SHARES = (0.1, 0.25, 0.5)
 
@@ -92,6 +95,7 @@ def cross_validation(c: Corpus, learners: dict[str, np.ndarray], chosen: str) ->
     return {
         "chosen": chosen,
         "learners": {n: judge(c, rows, m) for n, m in learners.items()},
+        "side": judge(c, rows[c.fold[rows] < SIDE_FOLDS], margins),
         "folds": [judge(c, rows[c.fold[rows] == k], margins, rounds=False) for k in range(dataset.FOLDS)],
         "tiers": judge(c, rows, margins),
         "dpi_and_path": judge(c, trusted, margins),
@@ -124,21 +128,22 @@ def sources(c: Corpus, recipe: Recipe) -> dict:
             "classes": score.classes(c, c.label[rows], pooled[rows].argmax(axis=1), c.group[rows], np.zeros(len(rows), dtype=bool))}
 
 
-def compare(c: Corpus, recipe: Recipe, folds: int = dataset.FOLDS) -> dict:
-    """Return the figures of a model of these rows, across the folds."""
+def compare(c: Corpus, recipe: Recipe) -> dict:
+    """Return the figures of a model of these rows, on some of the folds."""
     rows = answering(c)
-    return judge(c, rows[c.fold[rows] < folds], out_of_fold(recipe, c, folds=folds))
+    return judge(c, rows[c.fold[rows] < SIDE_FOLDS], out_of_fold(recipe, c, folds=SIDE_FOLDS))
 
 
 def learning_curve(c: Corpus, recipe: Recipe, whole: np.ndarray) -> dict:
     """Return the figures of models that were shown some of the groups; whole are the scores of one that was shown all."""
     rows = answering(c)
+    rows = rows[c.fold[rows] < SIDE_FOLDS]
     groups = np.unique(c.group)
     order = np.random.default_rng(score.SEED).permutation(len(groups))
     out = {}
     for share in SHARES:
         some = np.isin(c.group, groups[order[:round(share * len(groups))]])
-        out[str(share)] = judge(c, rows, out_of_fold(recipe, c, some))
+        out[str(share)] = judge(c, rows, out_of_fold(recipe, c, some, SIDE_FOLDS))
     return out | {"1.0": judge(c, rows, whole)}
 
 

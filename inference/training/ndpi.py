@@ -43,7 +43,7 @@ NAMES = {
     "HTTP": "http", "HTTP_Connect": "http", "HTTP_Proxy": "http", "ICMP": "icmp", "ICMPV6": "icmpv6", "IEC60870": "iec104", "IGMP": "igmp",
     "IMAP": "imap", "IMAPS": "imap", "IPsec": "ipsec", "IRC": "irc", "Jabber": "xmpp", "Kerberos": "kerberos", "LDAP": "ldap", "LLMNR": "llmnr",
     "MDNS": "mdns", "MGCP": "mgcp", "MQTT": "mqtt", "Megaco": "megaco", "Memcached": "memcached", "Mining": "mining", "Modbus": "modbus",
-    "MongoDB": "mongodb", "MsSQL-TDS": "mssql", "MySQL": "mysql", "NFS": "nfs", "NTP": "ntp", "NetBIOS": "netbios", "NetFlow": "netflow",
+    "MongoDB": "mongodb", "MsSQL-TDS": "mssql", "MySQL": "mysql", "NFS": "nfs", "NTP": "ntp", "Nats": "nats", "NetBIOS": "netbios", "NetFlow": "netflow",
     "OSPF": "routing", "OpenVPN": "openvpn", "Oracle": "oracle", "POP3": "pop3", "POPS": "pop3", "PPTP": "pptp", "PostgreSQL": "postgresql",
     "QUIC": "quic", "RDP": "rdp", "RSYNC": "rsync", "RTCP": "rtp", "RTMP": "rtmp", "RTP": "rtp", "RTSP": "rtsp", "Radius": "radius",
     "Redis": "redis", "SIP": "sip", "SMBv1": "smb", "SMBv23": "smb", "SMPP": "smpp", "SMTP": "smtp", "SMTPS": "smtp", "SNMP": "snmp",
@@ -234,6 +234,16 @@ def percent(of: dict) -> str:
     return f"{100 * of['right'] / of['answers']:.1f} %" if of["answers"] else "-"
 
 
+def margins(c: dataset.Corpus, results: Path) -> np.ndarray:
+    """Return the scores out of fold that training has kept of the same rows, or else those of new models."""
+    kept, chosen = results / "out_of_fold.npz", results / "cross_validation.json"
+    if kept.exists() and chosen.exists():
+        scores, name = np.load(kept), json.loads(chosen.read_text())["chosen"]
+        if str(scores["of"]).startswith(c.digest + " "):
+            return np.mean([scores[part] for part in name.split(" + ")], axis=0)
+    return learner.out_of_fold(learner.NETWORK, c)
+
+
 def main() -> None:
     """Do it alone."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
@@ -242,7 +252,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder for ndpi.json, and for what the tool said")
     options = parser.parse_args()
     c = dataset.read(options.features, options.corpus)
-    piece = run(c, learner.out_of_fold(learner.NETWORK, c), options.features, options.corpus, options.results / "ndpi-said.json")
+    piece = run(c, margins(c, options.results), options.features, options.corpus, options.results / "ndpi-said.json")
     experiments.save(options.results, "ndpi", piece)
     print(section(piece))
 

@@ -22,6 +22,9 @@ import ndpi
 # What kernels say by themselves wherever a program runs; it is scored only where it is all that a program makes them say.
 KERNEL = {"icmp", "icmpv6", "igmp"}
 
+# nDPI's words for mail inside of TLS, which is TLS to a lab.
+MAIL_IN_TLS = {"IMAPS", "POPS", "SMTPS"}
+
 # Sessions of one program and label: a browser's look-ups would be half of the lab.
 CAP = 20
 
@@ -63,15 +66,14 @@ def masked(octets: np.ndarray, series: np.ndarray, meta: np.ndarray, manifest: d
     return SimpleNamespace(bytes=np.zeros_like(octets), series=series, meta=meta)
 
 
-def choose(everything: list[dict]) -> np.ndarray:
+def choose(everything: list[dict], lab: Path) -> np.ndarray:
     """Return which rows are scored: whole heads with something in them, no duplicates, no kernel's words, not too many alike."""
-    usable = [i for i, r in enumerate(everything) if r["whole"] == "true" and dataset.usable(r) and not dataset.nothing_seen(r)]
-    own = {r["group"] for r in (everything[i] for i in usable) if r["label"] not in KERNEL}
+    with open(lab / "labels.csv", newline="") as f:
+        own = {r["group"] for r in csv.DictReader(f) if r["label"] not in KERNEL | {"unlabelled"}}
     counts: Counter = Counter()
     index = []
-    for i in usable:
-        r = everything[i]
-        if r["label"] in KERNEL and r["group"] in own:
+    for i, r in enumerate(everything):
+        if r["whole"] != "true" or not dataset.usable(r) or dataset.nothing_seen(r) or r["label"] in KERNEL and r["group"] in own:
             continue
         counts[r["group"], r["label"]] += 1
         if counts[r["group"], r["label"]] <= CAP:
@@ -90,7 +92,7 @@ def score_lab(model: Path, features: Path, lab: Path, corpus: Path, c: dataset.C
         raise ValueError("model, lab and corpus are not of the same feature schema; extract again")
     everything = dataset.read_rows(features)
     tensors = {n: np.load(features / f"{n}.npy", mmap_mode="r") for n in dataset.TENSORS}
-    index = choose(everything)
+    index = choose(everything, lab)
     rows = [everything[i] for i in index]
     octets, series, meta = (np.ascontiguousarray(tensors[n][index]) for n in dataset.TENSORS)
 
@@ -109,10 +111,13 @@ def score_lab(model: Path, features: Path, lab: Path, corpus: Path, c: dataset.C
         other, other_unknown = served.answers(blind.bytes, blind.series, blind.meta)
     else:
         at_c = np.array([at.get(name, ndpi.ELSE) for name in c.names])
-        other = at_c[recipe.fit(dataset.sizes_and_times(c.take(c.variant == ""))).margins(blind).argmax(axis=1)]
+        other = at_c[recipe.fit(dataset.sizes_and_times(c.take(c.whole & (c.variant == "")))).margins(blind).argmax(axis=1)]
         other_unknown = other == at_c[c.unknown]
     said = ndpi.answers(lab, rows, kept)
     seen, guessed = (ndpi.positions(said, names, taxonomy, least) for least in (ndpi.SEEN, ndpi.GUESS))
+    mail = np.array([a is not None and a.words in MAIL_IN_TLS and name == "tls" for a, name in zip(said, classes)])
+    for answer in (seen, guessed):
+        answer[mail & (answer != ndpi.NONE)] = at.get("tls", ndpi.ELSE)
     who = {
         "model": np.where(unknown, ndpi.NONE, best), "model without payload": np.where(other_unknown, ndpi.NONE, other),
         "nDPI": seen, "nDPI with guesses by port": guessed,

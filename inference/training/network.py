@@ -132,8 +132,9 @@ class Network(nn.Module):
         w = torch.from_numpy((weight / weight.mean()).astype(np.float32))
         with torch.no_grad():
             x = self.numbers(r, m).numpy()
-            self.mean[:] = torch.from_numpy(np.nan_to_num(np.nanmean(x, axis=0)))
-            self.deviation[:] = torch.from_numpy(np.nan_to_num(np.nanstd(x, axis=0)) + 1e-2)
+            x[:, np.isnan(x).all(axis=0)] = 0
+            self.mean[:] = torch.from_numpy(np.nanmean(x, axis=0))
+            self.deviation[:] = torch.from_numpy(np.nanstd(x, axis=0) + 1e-2)
             prepared = (o, *self.prepare(o, r, m))
         decayed = [p for n, p in self.named_parameters() if not n.endswith("bias")]
         plain = [p for n, p in self.named_parameters() if n.endswith("bias")]

@@ -11,6 +11,10 @@ SEED = 1
 BINS = 15
 FALSE_ALARMS = 0.05
 
+# Nothing less probable is believed, however right it was in the corpus: most of a large class's doubtful answers are right for
+# being many, and what is of no class is among them.
+BELIEVED = 0.7
+
 # Packets after which a session is looked at.
 MOMENTS = (1, 2, 4, 8, 16, 24)
 
@@ -24,7 +28,7 @@ def softmax(margins: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.nd
 
 def energy(margins: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
     """Return the energy over the classes that are answered: the last one, UNKNOWN, is none. Low is known."""
-    z = margins[:, :-1].astype(np.float64) / temperature
+    z = margins[:, :-1].astype(np.float64) / np.reshape(temperature, (-1, 1))
     top = z.max(axis=1, keepdims=True)
     return -np.ravel(temperature) * (top[:, 0] + np.log(np.exp(z - top).sum(axis=1)))
 
@@ -52,14 +56,14 @@ def temperature(margins: np.ndarray, label: np.ndarray) -> float:
 
 
 def thresholds(probs: np.ndarray, label: np.ndarray, precision: float = 0.95) -> list[float]:
-    """Return for each class the least probability from which on it is believed: where that precision is reached, and a
-    cautious one where too little is known to say so. The last class, UNKNOWN, is never believed."""
+    """Return for each class the least probability from which on it is believed: where that precision is reached, at least
+    BELIEVED, and a cautious one where too little is known to say so. The last class, UNKNOWN, is never believed."""
     predicted, p = probs.argmax(axis=1), probs.max(axis=1)
     out = []
     for k in range(probs.shape[1] - 1):
         mine = predicted == k
         tau = 0.9
-        for candidate in np.arange(0.40, 0.96, 0.025):
+        for candidate in np.arange(BELIEVED, 0.96, 0.025):
             believed = mine & (p >= candidate)
             if believed.sum() >= 5 and (label[believed] == k).mean() >= precision:
                 tau = float(candidate)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,7 +136,10 @@ func (d *dataset) run(ctx context.Context, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	root := filepath.Join(d.corpus, "captures")
+	root, err := filepath.EvalSymlinks(filepath.Join(d.corpus, "captures")) // a link is not walked into
+	if err != nil {
+		return err
+	}
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -204,13 +208,21 @@ func (d *dataset) readLabels() (err error) {
 	}
 }
 
-// tuple writes a five-tuple without direction.
+// tuple writes a five-tuple without direction, its addresses in one form.
 func tuple(protocol, source, sourcePort, destination, destinationPort string) string {
-	a, b := source+" "+sourcePort, destination+" "+destinationPort
+	a, b := canonical(source)+" "+sourcePort, canonical(destination)+" "+destinationPort
 	if b < a {
 		a, b = b, a
 	}
 	return protocol + " " + a + " " + b
+}
+
+// canonical writes an address as we do (RFC 5952); what is none stays, and finds no session.
+func canonical(address string) string {
+	if a, err := netip.ParseAddr(address); err == nil {
+		return a.Unmap().String()
+	}
+	return address
 }
 
 // capture writes the sessions of one file that have a label.

@@ -28,7 +28,8 @@ func sampleCorpus(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(corpus, "captures"), 0o755); err != nil {
+	captures := t.TempDir() // the corpus may be made of links
+	if err := os.Symlink(captures, filepath.Join(corpus, "captures")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(corpus, "captures", "sample.pcapng"), capture, 0o600); err != nil {
@@ -38,7 +39,8 @@ func sampleCorpus(t *testing.T) string {
 	labels.WriteString("file,proto,src_ip,src_port,dst_ip,dst_port,label,group\n")
 	for _, c := range sampleConversations(t, false, false) {
 		low, high := c.endpoints()
-		fmt.Fprintf(&labels, "sample.pcapng,%s,%s,%d,%s,%d,port %d,own\n", protocolName(uint32(c.key.Protocol)), low.Address, low.Port, high.Address, high.Port, c.server().Port)
+		fmt.Fprintf(&labels, "sample.pcapng,%s,%s,%d,%s,%d,port %d,own\n", protocolName(uint32(c.key.Protocol)), low.Address, low.Port,
+			strings.ToUpper(high.Address.StringExpanded()), high.Port, c.server().Port)
 	}
 	if err := os.WriteFile(filepath.Join(corpus, "labels.csv"), []byte(labels.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +28,7 @@ func (s said) add(kind, value string) {
 }
 
 // kinds are what is compared.
-var kinds = []string{"SNI", "ALPN", "HTTP host", "DNS name", "SSH client", "SSH server"}
+var kinds = []string{"SNI", "ALPN", "JA4", "HTTP host", "DNS name", "SSH client", "SSH server"}
 
 // heard returns what the results of sonde say, by five-tuple.
 func heard(results []*queryv1.Result) map[string]said {
@@ -45,6 +47,9 @@ func heard(results []*queryv1.Result) map[string]said {
 			s.add("HTTP host", h.GetServerName())
 		}
 		s.add("ALPN", strings.Join(h.GetAlpn(), ","))
+		if !strings.HasPrefix(h.GetJa4(), "d") {
+			s.add("JA4", h.GetJa4())
+		}
 		s.add("DNS name", h.GetDnsName())
 		s.add("SSH client", h.GetSshClient())
 		s.add("SSH server", h.GetSshServer())
@@ -65,6 +70,64 @@ var tsharkFields = []string{
 	"ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", "tls.handshake.type", "dtls.handshake.type",
 	"tls.handshake.extensions_server_name", "dtls.handshake.extensions_server_name", "tls.handshake.extensions_alpn_str", "dtls.handshake.extensions_alpn_str",
 	"http.host", "dns.qry.name", "ssh.protocol",
+	"tls.handshake.version", "tls.handshake.extensions.supported_version", "tls.handshake.ciphersuite", "tls.handshake.extension.type",
+	"tls.handshake.sig_hash_alg",
+}
+
+// ja4 makes the fingerprint of what tshark shows of a ClientHello, as its document says and not as we do it: this tshark
+// may not know it itself.
+func ja4(t *testing.T, column map[string]string, transport string) string {
+	t.Helper()
+	list := func(name string) (values []uint64) {
+		for text := range strings.SplitSeq(column[name], "|") {
+			value, err := strconv.ParseUint(text, 0, 16)
+			if err != nil {
+				continue // there is none
+			}
+			if value&0x0f0f != 0x0a0a || value>>8 != value&0xff { // GREASE
+				values = append(values, value)
+			}
+		}
+		return values
+	}
+	hash := func(values []uint64, more string) string {
+		words := make([]string, len(values))
+		for i, v := range values {
+			words[i] = fmt.Sprintf("%04x", v)
+		}
+		if len(words) == 0 {
+			return "000000000000"
+		}
+		return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(words, ",")+more)))[:12]
+	}
+	versions := append(list("tls.handshake.extensions.supported_version"), 0)
+	version := slices.Max(versions)
+	if version == 0 {
+		version = list("tls.handshake.version")[0]
+	}
+	ciphers, kinds := list("tls.handshake.ciphersuite"), list("tls.handshake.extension.type")
+	name := "i"
+	if slices.Contains(kinds, 0) {
+		name = "d"
+	}
+	alpn, _, _ := strings.Cut(column["tls.handshake.extensions_alpn_str"], "|")
+	ends := "00"
+	if alpn != "" {
+		ends = alpn[:1] + alpn[len(alpn)-1:]
+	}
+	var signatures string
+	for _, v := range list("tls.handshake.sig_hash_alg") {
+		signatures += fmt.Sprintf(",%04x", v)
+	}
+	if signatures != "" {
+		signatures = "_" + signatures[1:]
+	}
+	counts := fmt.Sprintf("%02d%02d", min(len(ciphers), 99), min(len(kinds), 99))
+	kinds = slices.DeleteFunc(kinds, func(kind uint64) bool { return kind == 0 || kind == 16 })
+	slices.Sort(ciphers)
+	slices.Sort(kinds)
+	word := map[uint64]string{0x300: "s3", 0x301: "10", 0x302: "11", 0x303: "12", 0x304: "13"}[version]
+	return fmt.Sprintf("%s%s%s%s%s_%s_%s", transport, word, name, counts, ends, hash(ciphers, ""), hash(kinds, signatures))
 }
 
 // dissect returns what tshark reads in a capture, by five-tuple.
@@ -118,6 +181,9 @@ func dissect(t *testing.T, tshark, capture string) map[string]said {
 		if hello := "|" + column["tls.handshake.type"] + "|" + column["dtls.handshake.type"] + "|"; strings.Contains(hello, "|1|") {
 			s.add("SNI", last("tls.handshake.extensions_server_name", "dtls.handshake.extensions_server_name"))
 			s.add("ALPN", strings.ReplaceAll(column["tls.handshake.extensions_alpn_str"]+column["dtls.handshake.extensions_alpn_str"], "|", ","))
+		}
+		if strings.HasPrefix(column["tls.handshake.type"]+"|", "1|") {
+			s.add("JA4", ja4(t, column, map[uint32]string{6: "t", 17: "q"}[protocol]))
 		}
 		for value := range strings.SplitSeq(column["http.host"], "|") {
 			host := strings.TrimSuffix(strings.TrimPrefix(value, "["), "]")

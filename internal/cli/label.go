@@ -48,12 +48,15 @@ letters, digits and hyphens.`,
 						return err
 					}
 				}
-				if remove {
-					return nil
+				if !remove {
+					c.hintLabel(ctx, s.err, inference, label)
 				}
-				return c.hintLabel(ctx, s.err, inference, label)
+				return nil
 			})
 		},
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return c.completeLabel(cmd, args, inference, begun), cobra.ShellCompDirectiveNoFileComp
 	}
 	c.registerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&inference, "inference", inference, "inference service's address, host:port, which knows the model's labels; nothing is said of them when it does not answer")
@@ -101,28 +104,51 @@ func saidText(c *flowv1.Classification) string {
 	return fmt.Sprintf("%s, %.2f", classText(c), c.GetProbability())
 }
 
-// hintLabel says so when the model does not know a label, which may be meant or a slip.
-func (c *client) hintLabel(ctx context.Context, errs io.Writer, address, label string) (err error) {
-	conn, err := c.open(address)
+// hintLabel says so when the model does not know a label, which may be meant or a slip. Without the model's labels there is
+// no hint.
+func (c *client) hintLabel(ctx context.Context, errs io.Writer, address, label string) {
+	model, err := c.model(ctx, address)
 	if err != nil {
-		return fmt.Errorf("--inference: %w", err)
+		return
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	ctx, cancel := context.WithTimeout(ctx, modelTimeout)
-	defer cancel()
-	model, err := inferencev1.NewClassifierServiceClient(conn).GetModel(ctx, &inferencev1.GetModelRequest{})
-	if err != nil {
-		return nil //nolint:nilerr // without the model's labels there is no hint
-	}
-	known := make([]string, len(model.GetLabels()))
-	for i, l := range model.GetLabels() {
-		known[i] = printable(l.GetName())
-	}
+	known := labelNames(model)
 	if !slices.Contains(known, label) {
 		fmt.Fprintf(errs, "sonde: model %s version %s has no label %q, which is right for something new; it has %s\n",
 			printable(model.GetModel()), printable(model.GetVersion()), label, strings.Join(known, " "))
 	}
-	return nil
+}
+
+// completeLabel offers the labels of the model for the last argument of sonde label.
+func (c *client) completeLabel(cmd *cobra.Command, sessions []string, address, begun string) []string {
+	conn, err := c.dial(cmd.Flags()) // which completes the flags; nothing is sent to the collector
+	if err != nil || len(sessions) == 0 || conn.Close() != nil {
+		return nil
+	}
+	model, err := c.model(cmd.Context(), address)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(labelNames(model), func(name string) bool { return !strings.HasPrefix(name, begun) })
+}
+
+// model asks inference what is served, and does not wait for long.
+func (c *client) model(ctx context.Context, address string) (_ *inferencev1.GetModelResponse, err error) {
+	conn, err := c.open(address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, modelTimeout)
+	defer cancel()
+	return inferencev1.NewClassifierServiceClient(conn).GetModel(ctx, &inferencev1.GetModelRequest{})
+}
+
+func labelNames(model *inferencev1.GetModelResponse) []string {
+	names := make([]string, len(model.GetLabels()))
+	for i, l := range model.GetLabels() {
+		names[i] = printable(l.GetName())
+	}
+	return names
 }
 
 func newLabels(s streams) *cobra.Command {

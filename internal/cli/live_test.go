@@ -294,7 +294,7 @@ func TestOperationsSaysWhatHappensLive(t *testing.T) {
 		ran++
 		if strings.Contains(e.command, "shadow_rows_total") {
 			m.eventually("the shadow has classified", func() bool {
-				return strings.TrimSpace(m.must(`curl -sS http://127.0.0.1:9465/metrics | sed -n 's/^sonde_inference_shadow_rows_total{outcome="differ"} //p'`)) != "0"
+				return m.must(`curl -sS http://127.0.0.1:9465/metrics | grep -cE '^sonde_inference_shadow_rows_total.outcome="(agree|differ)". [1-9]' || true`) != "0\n"
 			})
 		}
 		before := a.status("agent", "local")

@@ -85,9 +85,14 @@ func labelText(r *queryv1.Result) string {
 	return text
 }
 
+// unknownLabel is what the class of the background is called: what comes near it is near to no other.
+const unknownLabel = "unknown"
+
 // classText is the label, or that the model abstains, and from which.
 func classText(c *flowv1.Classification) string {
 	switch {
+	case c.GetLabel() == unknownLabel:
+		return unknownLabel
 	case c.GetUnknown():
 		return "unknown (" + c.GetLabel() + "?)"
 	case c.GetWeak():

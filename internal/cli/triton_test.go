@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +14,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	kservev2 "sonde.example/gen/go/inference"
 	flowv1 "sonde.example/gen/go/sonde/flow/v1"
@@ -67,6 +72,7 @@ func (s *site) startTriton(python string) {
 		}
 	})
 	client := kservev2.NewGRPCInferenceServiceClient(s.dial(s.certs.Service, s.inference))
+	defer s.refusesStrangers()
 	s.eventually("Triton has the model", func() bool {
 		select {
 		case <-p.done:
@@ -76,6 +82,26 @@ func (s *site) startTriton(python string) {
 		ready, err := client.ModelReady(s.ctx, &kservev2.ModelReadyRequest{Name: "sonde"}, grpc.WaitForReady(true))
 		return err == nil && ready.GetReady()
 	})
+}
+
+// refusesStrangers wants Triton to turn down who has no certificate.
+func (s *site) refusesStrangers() {
+	s.Helper()
+	authority, err := os.ReadFile(s.certs.Service.CA)
+	if err != nil {
+		s.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	conn, err := grpc.NewClient(s.inference, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})))
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = kservev2.NewGRPCInferenceServiceClient(conn).ServerLive(s.ctx, &kservev2.ServerLiveRequest{})
+	if status.Code(err) != codes.Unavailable {
+		s.Errorf("who has no certificate gets %v", err)
+	}
 }
 
 // classifySample sends the sample through a collector, and returns what it has stored by what names a session in every run.

@@ -13,11 +13,15 @@ func (s *Session) hello() (h *tlsStream, transport byte) {
 		return first, 'q'
 	case first.found && first.datagrams:
 		return first, 'd'
-	case first.found || s.protocol != protocolUDP:
+	case first.found || s.protocol != protocolTCP && s.protocol != protocolUDP:
 		return first, 't'
 	}
 	later := &f.later
 	later.reset()
+	if s.protocol == protocolTCP {
+		later.readBehind(s.streams[forward])
+		return later, 't'
+	}
 	for datagram := range s.datagrams(forward) {
 		if later.readDTLS(datagram, clientHello); later.found { // behind STUN
 			return later, 'd'
@@ -30,6 +34,28 @@ func (s *Session) hello() (h *tlsStream, transport byte) {
 		}
 	}
 	return later, 't'
+}
+
+// maxTries bounds how many places are read that only look like the beginning of a hello.
+const maxTries = 8
+
+// readBehind looks for a hello that begins further on in a stream: behind STARTTLS and its like, or a proxy's CONNECT.
+func (t *tlsStream) readBehind(stream []byte) {
+	for at, tries := 0, 0; tries < maxTries; at++ {
+		next := bytes.Index(stream[at:], []byte{recordHandshake, 3})
+		if next < 0 || len(stream)-at-next < 6 {
+			break
+		}
+		at += next
+		if stream[at+2] > 4 || stream[at+5] != clientHello {
+			continue
+		}
+		tries++
+		if t.read(stream[at:], clientHello); t.found && t.hello.version>>8 == 3 && t.hello.ciphers != nil {
+			return
+		}
+	}
+	t.reset()
 }
 
 // host returns the Host of a request whose first line came in more than one segment, too.

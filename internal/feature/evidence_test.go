@@ -87,6 +87,14 @@ func TestEvidenceThatCameLater(t *testing.T) {
 	if h.GetServerName() != "a.example" {
 		t.Errorf("in two segments: %v", h)
 	}
+	talk := []byte("EHLO a\r\nSTARTTLS\r\n\x16\x03\x01\x00\x02\x01\x00")
+	h = read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: talk}, step{flags: packet.ACK, offset: uint32(len(talk)), payload: record(chromeHello(t))})).Handshake()
+	if h.GetServerName() != "secret-name.example" || h.GetTlsVersion() != "1.3" || h.GetJa4() != "t"+v.ja4[1:] {
+		t.Errorf("behind STARTTLS: %v", h)
+	}
+	if h := read(t, 6, headOf(here.tcp, step{flags: packet.ACK, payload: talk})).Handshake(); h != nil {
+		t.Errorf("what only looks like a hello: %v", h)
+	}
 	answer := append([]byte{0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0}, "\x04_ipp\x05local\x00\x00\x0c\x00\x01\x00\x00\x00\x0a\x00\x02\xc0\x0c"...)
 	if h := read(t, 17, headOf(here.udp, step{payload: answer}, step{payload: dnsQuery("b.local")})).Handshake(); h.GetDnsName() != "b.local" {
 		t.Errorf("behind an answer: %v", h)

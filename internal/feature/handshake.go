@@ -29,7 +29,8 @@ func (s *Session) Handshake() *flowv1.Handshake {
 		if client.hello.ciphers != nil {
 			h.Ja4 = ja4(&client.hello, transport)
 		}
-	} else {
+	}
+	if h.GetServerName() == "" {
 		h.ServerName = hostName(s.host())
 	}
 	if server.found && len(server.hello.ciphers) == 2 {

@@ -29,13 +29,14 @@ func (s *Session) inspect() {
 		f.tls[d].reset()
 		f.dns[d] = dnsMessage{}
 		message, size := s.message(direction(d))
-		f.token[d] = tokenOf(s.protocol, message, size, s.streams[d])
 		f.dns[d] = readDNS(message, s.protocol == protocolTCP)
 		switch {
 		case f.dns[d].found:
 			f.token[d] = f.dns[d].token(message)
 		case s.protocol == protocolUDP && s.isRTP(direction(d)):
 			f.token[d] = tokenRTPRun
+		default:
+			f.token[d] = tokenOf(s.protocol, message, size, s.streams[d])
 		}
 	}
 	switch s.protocol {

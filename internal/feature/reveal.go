@@ -85,6 +85,14 @@ var nameHeaders = [...]string{ //nolint:gochecknoglobals // a constant table; Go
 	"ehlo ", "helo ", "lhlo ", "220 ", "220-", "250 ", "250-", "port ", "eprt ",
 }
 
+// nameStarts tells, by a line's first byte with letters small, whether nameHeaders can match.
+var nameStarts = func() (starts [256]bool) { //nolint:gochecknoglobals // a constant table; Go has no constants of this type
+	for _, name := range nameHeaders {
+		starts[name[0]] = true
+	}
+	return starts
+}()
+
 // wholeValue tells whether all behind the name is hidden, and not only a word.
 func wholeValue(name string) bool {
 	return strings.HasSuffix(name, ":") || strings.HasSuffix(name, "=") || name == "227 " || name == "229 "
@@ -98,6 +106,9 @@ func hideNames(text []byte) {
 			line, rest = rest[:end], rest[end+1:]
 		} else {
 			rest = nil
+		}
+		if len(line) == 0 || !nameStarts[line[0]] && !nameStarts[line[0]|0x20] {
+			continue
 		}
 		for _, name := range nameHeaders {
 			if len(line) <= len(name) || !bytes.EqualFold(line[:len(name)], []byte(name)) {

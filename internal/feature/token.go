@@ -234,14 +234,14 @@ func tokenOf(protocol uint8, m []byte, size int, stream []byte) token {
 		return protocolToken(protocol)
 	}
 	for _, method := range methods {
-		if startsWith(m, 0, method) {
+		if m[0] == method[0] && startsWith(m, 0, method) {
 			if t := requestLine(m); t != tokenNone {
 				return t
 			}
 		}
 	}
 	for i := range openings {
-		if o := &openings[i]; startsWith(m, o.at, o.bytes) {
+		if o := &openings[i]; o.at < len(m) && m[o.at] == o.bytes[0] && startsWith(m, o.at, o.bytes) {
 			if o.token == tokenHTTPResponse && protocol == protocolUDP { // an answer to M-SEARCH
 				return tokenSSDP
 			}

@@ -26,11 +26,9 @@ func CutBytes(data []byte) (element, rest []byte, ok bool) {
 func (t *Tensor) Cut(data []byte, rows int) (first, rest []byte) {
 	n := rows * t.RowBytes()
 	if t.Type == Bytes {
-		left, ok := data, true
+		left := data
 		for range rows * t.RowElements() {
-			if _, left, ok = CutBytes(left); !ok {
-				break
-			}
+			_, left, _ = CutBytes(left)
 		}
 		n = len(data) - len(left)
 	}
@@ -42,8 +40,8 @@ func (t *Tensor) Fits(data []byte, rows int) bool {
 	if t.Type != Bytes {
 		return len(data) == rows*t.RowBytes()
 	}
-	ok := true
 	for range rows * t.RowElements() {
+		var ok bool
 		if _, data, ok = CutBytes(data); !ok {
 			return false
 		}

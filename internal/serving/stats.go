@@ -52,7 +52,11 @@ const (
 	Rejected Failure = "REJECTED" // no room in the queue, or its time ran out there
 	Canceled Failure = "CANCELED" // the caller left, or its deadline passed
 	Backend  Failure = "BACKEND"  // the run failed
+	Other    Failure = "OTHER"    // the request was not fit to be run
 )
+
+// Failures lists the reasons.
+func Failures() []Failure { return []Failure{Rejected, Canceled, Backend, Other} }
 
 // Run is what Stats.Ran is told of one run.
 type Run struct {

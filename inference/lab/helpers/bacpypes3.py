@@ -14,19 +14,21 @@ from bacpypes3.pdu import Address  # noqa: E402
 from bacpypes3.primitivedata import ObjectIdentifier, Real  # noqa: E402
 
 
-def application(address: str, number: int) -> Application:
-    return Application.from_object_list([
-        DeviceObject(objectIdentifier=("device", number), objectName=f"Device {number}", vendorIdentifier=999),
-        NetworkPortObject(f"{address}/24", objectIdentifier=("network-port", 1), objectName="Port"),
-        *[AnalogValueObject(objectIdentifier=("analog-value", i), objectName=f"Value {i}", presentValue=20.5 + i) for i in range(1, 15)],
-    ])
+def application(address: str, number: int, port: int = 47808) -> Application:
+    return Application.from_object_list(
+        [
+            DeviceObject(objectIdentifier=("device", number), objectName=f"Device {number}", vendorIdentifier=999),
+            NetworkPortObject(f"{address}/24:{port}", objectIdentifier=("network-port", 1), objectName="Port"),
+            *[AnalogValueObject(objectIdentifier=("analog-value", i), objectName=f"Value {i}", presentValue=20.5 + i) for i in range(1, 15)],
+        ]
+    )
 
 
 async def main(what: str, times: int):
     if what == "serve":
         app = application(os.environ["SERVER"], 1001)
         await asyncio.Future()
-    app = application(os.environ["CLIENT"], 2002)
+    app = application(os.environ["CLIENT"], 2002, 47810 + os.getpid() % 1000)
     server = Address(os.environ["SERVER"])
     await asyncio.sleep(0.2)
     if what == "whois":

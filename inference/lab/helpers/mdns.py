@@ -22,7 +22,16 @@ class Found(ServiceListener):
 what, address, kind, *names = sys.argv[1:]
 zc = Zeroconf(interfaces=[address])
 for i, name in enumerate(names):
-    zc.register_service(ServiceInfo(kind, f"{name}.{kind}", addresses=[socket.inet_aton(address)], port=8000 + i, properties={"path": f"/{name}", "version": "2"}, server=f"{name}.local."))
+    zc.register_service(
+        ServiceInfo(
+            kind,
+            f"{name}.{kind}",
+            addresses=[socket.inet_aton(address)],
+            port=8000 + i,
+            properties={"path": f"/{name}", "version": "2"},
+            server=f"{name}.local.",
+        )
+    )
 if what == "publish":
     threading.Event().wait()
 ServiceBrowser(zc, kind, Found())

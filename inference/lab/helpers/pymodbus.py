@@ -13,13 +13,13 @@ async def serve():
     from pymodbus.server import StartAsyncTcpServer
 
     def block():
-        return ModbusSequentialDataBlock(0, [i * 37 % 65536 for i in range(200)])
+        return ModbusSequentialDataBlock(1, [i * 37 % 65536 for i in range(200)])
 
     def bits():
-        return ModbusSequentialDataBlock(0, [i % 3 == 0 for i in range(200)])
+        return ModbusSequentialDataBlock(1, [i % 3 == 0 for i in range(200)])
 
     device = ModbusDeviceContext(di=bits(), co=bits(), hr=block(), ir=block())
-    await StartAsyncTcpServer(ModbusServerContext(devices=device, single=True), address=("::", 502))
+    await StartAsyncTcpServer(ModbusServerContext(devices=device, single=True), address=("", 502))
 
 
 def talk(host: str, what: str, times: int):

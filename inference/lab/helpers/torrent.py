@@ -20,8 +20,14 @@ def torrent(name: str) -> lt.torrent_info:
 
 def session(port: int, how: str) -> lt.session:
     settings = {
-        "listen_interfaces": f"0.0.0.0:{port}", "enable_dht": True, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False, "dht_bootstrap_nodes": "",
-        "allow_multiple_connections_per_ip": True, "alert_mask": 0,
+        "listen_interfaces": f"0.0.0.0:{port}",
+        "enable_dht": True,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "dht_bootstrap_nodes": "",
+        "allow_multiple_connections_per_ip": True,
+        "alert_mask": 0,
     }
     if how == "tcp":
         settings |= {"enable_outgoing_utp": False}

@@ -36,6 +36,15 @@ class DatasetTest(unittest.TestCase):
         self.assertEqual(c.categories, ["name-service", "mail", ""])
         self.assertEqual([c.names[k] for k in c.label[-2:]], [dataset.UNKNOWN] * 2)
 
+    def test_corrections(self):
+        def correction(i: int, label: str) -> dict:
+            return row(200 + i, label, f"correction:{i}", file="", variant="correction", confidence="correction")
+        rows = [row(i, "dns", f"g{i % 12}") for i in range(60)]
+        rows += [correction(i, ("ours", "unknown", "dns")[i // 4]) for i in range(12)]
+        c = self.read(rows)
+        self.assertEqual(c.names, ["dns", "ours", dataset.UNKNOWN])
+        self.assertEqual([c.names[k] for k in c.label[-12:]], ["ours"] * 4 + [dataset.UNKNOWN] * 4 + ["dns"] * 4)
+
     def test_what_is_left_out(self):
         rows = [row(i, "dns", f"g{i}") for i in range(4)]
         rows += [row(10, "dns", "d", dup=1), row(11, "dns", "u", usable=0), row(12, "unlabelled", "n"), row(13, "dns", "g0", all=0, payloads_held=1)]

@@ -152,7 +152,7 @@ func gatherCalled(
 }
 
 // open are labels whose values depend on what is served and called.
-func open() []string { return []string{"code", "method", "model", "name", "sha256", "version"} }
+func open() []string { return []string{"code", "feature", "method", "model", "name", "sha256", "version"} }
 
 func table(out io.Writer, daemon string, families []*dto.MetricFamily) error {
 	var text strings.Builder

@@ -96,6 +96,7 @@ def stream():
             assert result is None and '[request id: r7] no model "other"' in str(error), error
             continue
         assert error is None and result.get_response().id == f"r{n}", error
+        assert result.get_response().parameters["triton_final_response"].bool_param
         ORACLE.check(arrays, result.as_numpy)
     CLIENT.stop_stream()
 

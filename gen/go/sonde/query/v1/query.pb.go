@@ -453,7 +453,7 @@ type ListResultsRequest struct {
 	// Terms joined by AND, after AIP-160: FIELD OP VALUE with OP one of = != < <= > >=, and NOT before a term. Fields: label, category,
 	// unknown, probability, agent, capture_point, client.address, server.address, address (either side; an address or a
 	// CIDR prefix), client.port, server.port, port (either side), ip_protocol, ended, state, start_time, community_id,
-	// server_name. Strings may stand in double quotes. Empty takes everything.
+	// server_name, corrected_label. Strings may stand in double quotes. Empty takes everything.
 	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// 1 to 1000. Zero: 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

@@ -48,8 +48,9 @@ type QueryServiceClient interface {
 	// GetSessionPackets returns the head of one session as a pcapng file. Role: operator. NOT_FOUND when none is kept.
 	GetSessionPackets(ctx context.Context, in *GetSessionPacketsRequest, opts ...grpc.CallOption) (*GetSessionPacketsResponse, error)
 	// LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-	// replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-	// more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+	// replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+	// head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+	// not of letters, digits and hyphens, at most 64.
 	LabelSession(ctx context.Context, in *LabelSessionRequest, opts ...grpc.CallOption) (*LabelSessionResponse, error)
 	// ListCorrections pages through labels that were stored, oldest first. Role: operator.
 	ListCorrections(ctx context.Context, in *ListCorrectionsRequest, opts ...grpc.CallOption) (*ListCorrectionsResponse, error)
@@ -150,8 +151,9 @@ type QueryServiceServer interface {
 	// GetSessionPackets returns the head of one session as a pcapng file. Role: operator. NOT_FOUND when none is kept.
 	GetSessionPackets(context.Context, *GetSessionPacketsRequest) (*GetSessionPacketsResponse, error)
 	// LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-	// replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-	// more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+	// replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+	// head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+	// not of letters, digits and hyphens, at most 64.
 	LabelSession(context.Context, *LabelSessionRequest) (*LabelSessionResponse, error)
 	// ListCorrections pages through labels that were stored, oldest first. Role: operator.
 	ListCorrections(context.Context, *ListCorrectionsRequest) (*ListCorrectionsResponse, error)

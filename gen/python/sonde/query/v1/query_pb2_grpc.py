@@ -104,8 +104,9 @@ class QueryServiceServicer:
 
     def LabelSession(self, request, context):
         """LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-        replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-        more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+        replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+        head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+        not of letters, digits and hyphens, at most 64.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -269,7 +269,7 @@ export type ListResultsRequest = Message<"sonde.query.v1.ListResultsRequest"> & 
    * Terms joined by AND, after AIP-160: FIELD OP VALUE with OP one of = != < <= > >=, and NOT before a term. Fields: label, category,
    * unknown, probability, agent, capture_point, client.address, server.address, address (either side; an address or a
    * CIDR prefix), client.port, server.port, port (either side), ip_protocol, ended, state, start_time, community_id,
-   * server_name. Strings may stand in double quotes. Empty takes everything.
+   * server_name, corrected_label. Strings may stand in double quotes. Empty takes everything.
    *
    * @generated from field: string filter = 1;
    */
@@ -713,8 +713,9 @@ export const QueryService: GenService<{
   },
   /**
    * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-   * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-   * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+   * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+   * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+   * not of letters, digits and hyphens, at most 64.
    *
    * @generated from rpc sonde.query.v1.QueryService.LabelSession
    */

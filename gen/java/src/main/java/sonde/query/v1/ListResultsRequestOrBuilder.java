@@ -15,7 +15,7 @@ public interface ListResultsRequestOrBuilder extends
    * Terms joined by AND, after AIP-160: FIELD OP VALUE with OP one of = != &lt; &lt;= &gt; &gt;=, and NOT before a term. Fields: label, category,
    * unknown, probability, agent, capture_point, client.address, server.address, address (either side; an address or a
    * CIDR prefix), client.port, server.port, port (either side), ip_protocol, ended, state, start_time, community_id,
-   * server_name. Strings may stand in double quotes. Empty takes everything.
+   * server_name, corrected_label. Strings may stand in double quotes. Empty takes everything.
    * </pre>
    *
    * <code>string filter = 1 [json_name = "filter"];</code>
@@ -27,7 +27,7 @@ public interface ListResultsRequestOrBuilder extends
    * Terms joined by AND, after AIP-160: FIELD OP VALUE with OP one of = != &lt; &lt;= &gt; &gt;=, and NOT before a term. Fields: label, category,
    * unknown, probability, agent, capture_point, client.address, server.address, address (either side; an address or a
    * CIDR prefix), client.port, server.port, port (either side), ip_protocol, ended, state, start_time, community_id,
-   * server_name. Strings may stand in double quotes. Empty takes everything.
+   * server_name, corrected_label. Strings may stand in double quotes. Empty takes everything.
    * </pre>
    *
    * <code>string filter = 1 [json_name = "filter"];</code>

@@ -313,8 +313,9 @@ public final class QueryServiceGrpc {
     /**
      * <pre>
      * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+     * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+     * not of letters, digits and hyphens, at most 64.
      * </pre>
      */
     default void labelSession(sonde.query.v1.LabelSessionRequest request,
@@ -416,8 +417,9 @@ public final class QueryServiceGrpc {
     /**
      * <pre>
      * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+     * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+     * not of letters, digits and hyphens, at most 64.
      * </pre>
      */
     public void labelSession(sonde.query.v1.LabelSessionRequest request,
@@ -505,8 +507,9 @@ public final class QueryServiceGrpc {
     /**
      * <pre>
      * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+     * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+     * not of letters, digits and hyphens, at most 64.
      * </pre>
      */
     public sonde.query.v1.LabelSessionResponse labelSession(sonde.query.v1.LabelSessionRequest request) throws io.grpc.StatusException {
@@ -591,8 +594,9 @@ public final class QueryServiceGrpc {
     /**
      * <pre>
      * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+     * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+     * not of letters, digits and hyphens, at most 64.
      * </pre>
      */
     public sonde.query.v1.LabelSessionResponse labelSession(sonde.query.v1.LabelSessionRequest request) {
@@ -667,8 +671,9 @@ public final class QueryServiceGrpc {
     /**
      * <pre>
      * LabelSession stores what a session really was, with the anonymous head that a model learns from; the label before is
-     * replaced. Role: operator. NOT_FOUND when there is no such result; FAILED_PRECONDITION when its head is not kept any
-     * more; INVALID_ARGUMENT when the label is not of letters, digits and hyphens, at most 64.
+     * replaced. Role: operator. NOT_FOUND when there is neither such a result nor a label of it; FAILED_PRECONDITION when its
+     * head is not kept any more, or when as many labels are stored as there is room for; INVALID_ARGUMENT when the label is
+     * not of letters, digits and hyphens, at most 64.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<sonde.query.v1.LabelSessionResponse> labelSession(
