@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,6 +170,9 @@ func (s *stream) receive() {
 		r, err := s.client.Recv()
 		if err == nil && r.GetErrorMessage() != "" {
 			err = errors.New(r.GetErrorMessage())
+			if strings.Contains(r.GetErrorMessage(), "maximum queue size") { // Triton's words
+				err = errors.Join(err, errRefused)
+			}
 		}
 		answer <- streamAnswer{r.GetInferResponse(), err}
 	}

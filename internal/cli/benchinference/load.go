@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -78,12 +79,14 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
+				calls.Wait()
 				return w, context.Cause(ctx)
 			}
 		}
 		if !counting && due.Sub(begun) > warm {
 			var err error
 			if before, err = count(ctx, t); err != nil {
+				calls.Wait()
 				return w, err
 			}
 			counting = true
@@ -97,7 +100,7 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 			err := t.call(ctx, b, check)
 			took := time.Since(due)
 			inFlight.Add(-1)
-			if _, again := rpc.RetryDelay(err); again { // its queue is full
+			if isRefused(err) {
 				refused.Store(true)
 				return
 			}
@@ -134,6 +137,15 @@ func load(ctx context.Context, t target, batches []*batch, rate float64, length 
 		w.batch = float64(after.rows-before.rows) / float64(runs)
 	}
 	return w, nil
+}
+
+// errRefused says that a server's queue is full, where its answer has no status.
+var errRefused = errors.New("the queue is full")
+
+// isRefused tells whether there was just too much at once.
+func isRefused(err error) bool {
+	_, again := rpc.RetryDelay(err)
+	return again || errors.Is(err, errRefused)
 }
 
 // counters are what is read before and after.
@@ -177,7 +189,7 @@ func closed(ctx context.Context, t target, batches []*batch, callers int, length
 		calls.Go(func() {
 			for i := n; time.Since(begun) < length; i += callers {
 				err := t.call(ctx, batches[i%len(batches)], false)
-				if _, again := rpc.RetryDelay(err); again {
+				if isRefused(err) {
 					continue
 				}
 				if err != nil {
