@@ -14,7 +14,7 @@ ML_OPSET = 3
 IR_VERSION = 8
 
 # No probability is greater: UNKNOWN, whose threshold is 1, is never believed however sure the model is.
-MOST = 0.99999
+MOST = float(np.float32(0.99999))
 
 INPUTS = {"bytes": (TensorProto.UINT8, [784]), "series": (TensorProto.FLOAT, [4, 24]), "meta": (TensorProto.FLOAT, [96])}
 OUTPUTS = {"probs": TensorProto.FLOAT, "energy": TensorProto.FLOAT, "label": TensorProto.INT64}

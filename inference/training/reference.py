@@ -21,7 +21,7 @@ def features(schema: dict) -> list[tuple[str, str, int]]:
 
 
 def importance(model: Model, c: Corpus, schema: dict) -> list[tuple[float, tuple[str, str, int]]]:
-    """Return features by how much less probable the right classes of unseen sessions become when a feature is another session's.
+    """Return features by how much less probable the right classes of sessions become when a feature is another session's.
     The order is fixed where they are equal."""
     random = np.random.default_rng(score.SEED)
     some = c.take(np.sort(random.permutation(len(c))[:ROWS]))

@@ -89,7 +89,7 @@ def finish(c: dataset.Corpus, recipe: learner.Recipe, margins: np.ndarray, way: 
     """Train on all rows; return the model, its temperature and its metadata, with what they rest on."""
     usable = c.scored & ~np.isnan(margins).any(axis=1)
     t, tau = experiments.settle(c, margins, usable)
-    probs, energy = score.softmax(margins, t), score.energy(margins, t)
+    probs, energy = score.softmax(margins, t).clip(max=graph.MOST), score.energy(margins, t)
     abstains = probs.max(axis=1) < np.array(tau)[probs.argmax(axis=1)]
     calibration = {"T": t, "tau": tau}
     if way == "energy":  # of what is known, no more than the usual share of false alarms is called unknown by it

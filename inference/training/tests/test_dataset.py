@@ -9,6 +9,7 @@ import numpy as np
 
 import dataset
 import experiments
+import graph
 import reference
 import score
 from tests import tiny
@@ -130,6 +131,14 @@ class ScoreTest(unittest.TestCase):
         self.assertEqual(h["shares"][-1], 0.2)
         self.assertEqual(h["edges"], sorted(set(h["edges"])))
         self.assertEqual(h["shares"][0], 0)  # bin 0 is below the first edge, which is the least value here
+
+    def test_histogram_of_what_is_served(self):
+        """The most frequent probability of all is the greatest that the graph gives: it must not fall below its own edge."""
+        served = np.r_[np.full(80, np.float32(graph.MOST)), np.linspace(0.1, 0.9, 20, dtype=np.float32)]
+        h = reference.histogram(np.r_[np.full(80, 1.0), np.linspace(0.1, 0.9, 20)].clip(max=graph.MOST))
+        counts = np.bincount(np.searchsorted(h["edges"], served, side="right"), minlength=len(h["edges"]) + 1)
+        self.assertAlmostEqual(counts[-1] / len(served), h["shares"][len(h["edges"])])
+        self.assertAlmostEqual(h["shares"][len(h["edges"])], 0.8)
 
 
 if __name__ == "__main__":
