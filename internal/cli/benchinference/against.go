@@ -50,7 +50,8 @@ func (b *bench) turns(ctx context.Context, out io.Writer, servers [2]*server) er
 		}
 		defer streams[i].close()
 	}
-	fmt.Fprintf(out, "| call | sessions a request | least CPU us a session: %s | %s | change |\n|---|---|---|---|---|\n", b.config.against, b.config.sonde)
+	var text strings.Builder
+	fmt.Fprintf(&text, "| call | sessions a request | least CPU us a session: %s | %s | change |\n|---|---|---|---|---|\n", b.config.against, b.config.sonde)
 	for _, rows := range []int{64, 1} {
 		rate := b.config.commonBatch
 		if rows == 1 {
@@ -78,8 +79,9 @@ func (b *bench) turns(ctx context.Context, out io.Writer, servers [2]*server) er
 				}
 			}
 			before, after := micros(sides[0].least()), micros(sides[1].least())
-			fmt.Fprintf(out, "| %s | %d | %.1f | %.1f | %+.0f %% |\n", c.name, rows, before, after, 100*(after/before-1))
+			fmt.Fprintf(&text, "| %s | %d | %.1f | %.1f | %+.0f %% |\n", c.name, rows, before, after, 100*(after/before-1))
 		}
 	}
-	return nil
+	_, err := io.WriteString(out, text.String())
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 // bench is what stays the same from row to row.
 type bench struct {
 	config   config
-	progress io.Writer
+	progress *log.Logger
 	dir      string
 	certs    mtls.Development
 	raw      *rawTarget
@@ -36,10 +37,9 @@ type measured struct {
 	rows     int
 	windows  []window // at the highest rate
 	resident int64    // bytes; 0 where it is not a process of its own
-	failed   error
 }
 
-func openBench(ctx context.Context, c config, progress io.Writer) (_ *bench, err error) {
+func openBench(ctx context.Context, c config, progress *log.Logger) (_ *bench, err error) {
 	b := &bench{config: c, progress: progress, batches: map[int][]*batch{}}
 	if b.sessions, err = readSessions(ctx, c.capture); err != nil {
 		return nil, err
@@ -79,8 +79,8 @@ func (b *bench) startSonde(ctx context.Context, program string) (*server, error)
 
 // measure prints the tables.
 func (b *bench) measure(ctx context.Context, out io.Writer) error {
-	printConditions(out, b)
-	var rows []*measured
+	var text strings.Builder
+	printConditions(&text, b)
 	echo, err := b.startEcho(ctx)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (b *bench) measure(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if !installed(b.config.python) {
-		fmt.Fprintf(b.progress, "%s: not there, Flask is left out\n", b.config.python)
+		b.progress.Printf("%s: not there, Flask is left out", b.config.python)
 	} else {
 		flask, err := b.flask(ctx)
 		if err != nil {
@@ -102,10 +102,11 @@ func (b *bench) measure(ctx context.Context, out io.Writer) error {
 		}
 		rows = append(rows, flask...)
 	}
-	printRows(out, rows)
-	printShared(out, shared)
-	printAims(out, rows, shared)
-	return nil
+	printRows(&text, rows)
+	printShared(&text, shared)
+	printAims(&text, rows, shared)
+	_, err = io.WriteString(out, text.String())
+	return err
 }
 
 // grpc measures everything but Flask.
@@ -143,7 +144,7 @@ func (b *bench) grpc(ctx context.Context, echo, sonde *server) (rows []*measured
 				return nil, nil, err
 			}
 			if t.server != nil {
-				if row.resident, _, err = t.server.resident(); err != nil {
+				if row.resident, err = t.server.resident(); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -178,13 +179,13 @@ func (b *bench) flask(ctx context.Context) ([]*measured, error) {
 		}
 		t, err := startFlask(ctx, b.config.python, filepath.Join(b.config.models, modelName, "1", "model.onnx"), f.binary)
 		if err != nil {
-			fmt.Fprintf(b.progress, "%s: left out: %v\n", f.name, err)
+			b.progress.Printf("%s: left out: %v", f.name, err)
 			continue
 		}
 		for _, n := range []int{64, 1} {
 			row, err := b.row(ctx, f.name, t, n)
 			if err == nil {
-				row.resident, _, err = t.resident()
+				row.resident, err = t.resident()
 			}
 			if err != nil {
 				return nil, errors.Join(err, t.stop())
@@ -225,7 +226,7 @@ func (b *bench) row(ctx context.Context, name string, t target, rows int) (*meas
 		}
 		rate *= 0.85
 	}
-	fmt.Fprintf(b.progress, "%s, %d a request: %.0f sessions/s\n", name, rows, m.median().rate)
+	b.progress.Printf("%s, %d a request: %.0f sessions/s", name, rows, m.median().rate)
 	return m, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,7 +30,7 @@ const flaskFolder = "internal/cli/benchinference/flask"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout, log.New(os.Stderr, "", 0)); err != nil {
 		fmt.Fprintln(os.Stderr, "benchinference:", err)
 		stop()
 		os.Exit(1)
@@ -46,7 +47,7 @@ type config struct {
 	commonBatch, commonSingle        float64
 }
 
-func run(ctx context.Context, args []string, out, progress io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer, progress *log.Logger) error {
 	if len(args) > 0 && args[0] == "echo" {
 		return serveEcho(ctx, args[1:])
 	}

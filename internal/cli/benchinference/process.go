@@ -125,8 +125,8 @@ func (p *process) used() (time.Duration, error) {
 	return sum, err
 }
 
-// resident is the memory that the server has, and the most that it had, in bytes.
-func (p *process) resident() (now, most int64, err error) {
+// resident is the memory that the server has, in bytes.
+func (p *process) resident() (now int64, err error) {
 	members, err := p.members()
 	for _, pid := range members {
 		text, failed := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -135,12 +135,10 @@ func (p *process) resident() (now, most int64, err error) {
 			var kib int64
 			if _, failed := fmt.Sscanf(line, "VmRSS: %d kB", &kib); failed == nil {
 				now += kib << 10
-			} else if _, failed := fmt.Sscanf(line, "VmHWM: %d kB", &kib); failed == nil {
-				most += kib << 10
 			}
 		}
 	}
-	return now, most, err
+	return now, err
 }
 
 // processTime reads the CPU clock of a process (clock_getcpuclockid(3)), to the nanosecond; 0 is this one.

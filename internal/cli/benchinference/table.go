@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -13,7 +12,7 @@ import (
 )
 
 // printConditions says where and on what it was measured.
-func printConditions(out io.Writer, b *bench) {
+func printConditions(out *strings.Builder, b *bench) {
 	fmt.Fprintf(out, "%s, %d cores, load average %s, %s; model %.12s, %d sessions of %s, at most %v for 99 of 100 requests; median of %d runs\n\n",
 		processor(), runtime.NumCPU(), loadAverage(), runtime.Version(), b.raw.info.SHA256, len(b.sessions), b.config.capture, limit, b.config.runs)
 }
@@ -42,7 +41,7 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func printRows(out io.Writer, rows []*measured) {
+func printRows(out *strings.Builder, rows []*measured) {
 	fmt.Fprintln(out, "| server | sessions a request | sessions/s | p50 / p99 / p99.9 ms | CPU us a session: server | client | rows a run | RSS MiB |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
 	for _, m := range rows {
@@ -62,7 +61,7 @@ func printRows(out io.Writer, rows []*measured) {
 	}
 }
 
-func printShared(out io.Writer, all []*comparison) {
+func printShared(out *strings.Builder, all []*comparison) {
 	fmt.Fprintln(out, "\nCPU us a session at the same rate, in turns:")
 	fmt.Fprintln(out, "\n| calls | sessions a request | sessions/s | raw | echo: server + client | sonde: server + client | server / (echo + raw) | with clients |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
@@ -86,7 +85,7 @@ func (c *comparison) whole() float64 {
 
 // printAims sets what was aimed at beside what was reached. Flask, at the highest rate that it could take, is compared with
 // what the daemon takes in the table above, since a daemon that idles takes more for each session.
-func printAims(out io.Writer, rows []*measured, shared []*comparison) {
+func printAims(out *strings.Builder, rows []*measured, shared []*comparison) {
 	find := func(name string, n int) *measured {
 		at := slices.IndexFunc(rows, func(m *measured) bool { return m.name == name && m.rows == n })
 		if at < 0 {
