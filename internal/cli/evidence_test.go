@@ -188,7 +188,9 @@ func dissect(t *testing.T, tshark, capture string) map[string]said {
 			s.add("SNI", last("tls.handshake.extensions_server_name", "dtls.handshake.extensions_server_name"))
 			s.add("ALPN", strings.ReplaceAll(column["tls.handshake.extensions_alpn_str"]+column["dtls.handshake.extensions_alpn_str"], "|", ","))
 		}
-		if strings.HasPrefix(column["tls.handshake.type"]+"|", "1|") {
+		// Of several hellos in a frame tshark shows the fields one behind the other, and nobody could say whose they are.
+		messages := strings.Split(column["tls.handshake.type"], "|")
+		if messages[0] == "1" && !slices.Contains(messages[1:], "1") {
 			s.add("JA4", ja4(t, column, map[uint32]string{6: "t", 17: "q"}[protocol]))
 		}
 		for value := range strings.SplitSeq(column["http.host"], "|") {

@@ -30,7 +30,14 @@ func TestUnitsAreSound(t *testing.T) {
 	}
 	for _, unit := range units {
 		verify := exec.Command(analyze, "verify", "--man=no", filepath.Join(dir, filepath.Base(unit)))
-		if out, err := verify.CombinedOutput(); err != nil || len(out) != 0 {
+		out, err := verify.CombinedOutput()
+		var ours []byte
+		for line := range bytes.Lines(out) {
+			if !bytes.HasPrefix(line, []byte("/lib/systemd/")) && !bytes.HasPrefix(line, []byte("/usr/lib/systemd/")) { // it reads the machine's units, too
+				ours = append(ours, line...)
+			}
+		}
+		if err != nil || len(ours) != 0 {
 			t.Errorf("%s: %v\n%s", filepath.Base(unit), err, out)
 		}
 	}
