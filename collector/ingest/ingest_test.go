@@ -173,6 +173,7 @@ func serve(t *testing.T, s ingest.Sink, o ingest.Options) *site {
 type stream struct {
 	*site
 	grpc.BidiStreamingClient[ingestv1.IngestRequest, ingestv1.IngestResponse]
+	passed *ingestv1.Ack // came before a rejection that was waited for
 }
 
 func (s *site) open() *stream {
@@ -181,7 +182,7 @@ func (s *site) open() *stream {
 	if err != nil {
 		s.Fatal(err)
 	}
-	return &stream{s, call}
+	return &stream{site: s, BidiStreamingClient: call}
 }
 
 func (s *stream) say(r *ingestv1.IngestRequest) {
@@ -221,12 +222,16 @@ func (s *site) connect() (*stream, *ingestv1.Welcome) {
 	return st, welcome
 }
 
-// rejection reads on to the next rejection.
+// rejection reads on to the next rejection, which an ack of a later batch may overtake.
 func (s *stream) rejection() *ingestv1.Rejection {
 	s.Helper()
 	for {
-		if r := s.next().GetRejection(); r != nil {
+		answer := s.next()
+		if r := answer.GetRejection(); r != nil {
 			return r
+		}
+		if a := answer.GetAck(); a != nil {
+			s.passed = a
 		}
 	}
 }
@@ -234,11 +239,11 @@ func (s *stream) rejection() *ingestv1.Rejection {
 // received reads on until an ack has reached a sequence.
 func (s *stream) received(sequence uint64) *ingestv1.Ack {
 	s.Helper()
-	for {
-		if a := s.next().GetAck(); a != nil && a.GetReceived() >= sequence {
-			return a
-		}
+	a := s.passed
+	for s.passed = nil; a.GetReceived() < sequence; {
+		a = s.next().GetAck()
 	}
+	return a
 }
 
 // end reads on to the stream's status.
