@@ -240,7 +240,8 @@ func (s *stream) rejection() *ingestv1.Rejection {
 func (s *stream) received(sequence uint64) *ingestv1.Ack {
 	s.Helper()
 	a := s.passed
-	for s.passed = nil; a.GetReceived() < sequence; {
+	s.passed = nil
+	for a == nil || a.GetReceived() < sequence {
 		a = s.next().GetAck()
 	}
 	return a
